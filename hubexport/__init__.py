@@ -1,0 +1,47 @@
+"""hubexport: text encoder checkpoints in, TF-Hub SavedModels out.
+
+Example:
+  import hubexport
+
+  record = hubexport.export_encoder(
+      checkpoint="uncased_L-12_H-768_A-12", export_path="out/encoder"
+  )
+  hubexport.export_preprocessor(
+      vocab_file="uncased_L-12_H-768_A-12/vocab.txt", export_path="out/preprocessor"
+  )
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hubexport.errors import HubexportError
+
+if TYPE_CHECKING:
+    from hubexport.exporting.encoder import export_encoder
+    from hubexport.exporting.preprocessor import export_preprocessor
+    from hubexport.saved_model.record import load_record
+
+__version__ = "0.1.0"
+__all__ = [
+    "HubexportError",
+    "__version__",
+    "export_encoder",
+    "export_preprocessor",
+    "load_record",
+]
+
+_HOMES = {
+    "export_encoder": "hubexport.exporting.encoder",
+    "export_preprocessor": "hubexport.exporting.preprocessor",
+    "load_record": "hubexport.saved_model.record",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first used, so that `import hubexport` is instant.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hubexport' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

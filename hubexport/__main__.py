@@ -1,0 +1,5 @@
+"""`python -m hubexport`."""
+
+from hubexport.cli import main
+
+main()

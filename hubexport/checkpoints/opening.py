@@ -1,0 +1,110 @@
+"""From a path as a user writes it to a TensorSource."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from hubexport.checkpoints.safetensors import open_safetensors
+from hubexport.checkpoints.sharded import open_sharded
+from hubexport.checkpoints.source import TensorSource
+from hubexport.checkpoints.tensorflow import open_tensorflow
+from hubexport.checkpoints.torch_pickle import open_torch
+from hubexport.errors import CheckpointError
+
+ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
+
+# Names in a Hugging Face directory, in transformers' own order of preference.
+_DIRECTORY: tuple[tuple[str, Callable[[Path], TensorSource]], ...] = (
+    ("model.safetensors", open_safetensors),
+    ("model.safetensors.index.json", lambda path: open_sharded(path, open_safetensors)),
+    ("pytorch_model.bin", open_torch),
+    ("pytorch_model.bin.index.json", lambda path: open_sharded(path, open_torch)),
+)
+_SUFFIXES: tuple[tuple[str, Callable[[Path], TensorSource]], ...] = (
+    (".safetensors", open_safetensors),
+    (".safetensors.index.json", lambda path: open_sharded(path, open_safetensors)),
+    (".bin.index.json", lambda path: open_sharded(path, open_torch)),
+    (".bin", open_torch),
+    (".pt", open_torch),
+    (".pth", open_torch),
+)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the path is an archive to be unpacked before its checkpoint can be opened."""
+    return path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES)
+
+
+def open_checkpoint(path: Path) -> TensorSource:
+    """Opens a checkpoint given as a directory, a file, or a TensorFlow prefix.
+
+    Args:
+      path: `dir/` of a Hugging Face model or with one TensorFlow checkpoint, `x.safetensors`,
+        `x.bin`, a TensorFlow prefix `x.ckpt`, or one of its files.
+
+    Raises:
+      CheckpointError: nothing there, several candidates, or a file that cannot be read.
+    """
+    if path.is_dir():
+        for name, open_file in _DIRECTORY:
+            if (path / name).is_file():
+                return open_file(path / name)
+        return open_tensorflow(_only_prefix(path))
+    prefix = path.with_name(re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path.name))
+    if prefix.with_name(prefix.name + ".index").is_file():
+        return open_tensorflow(prefix)
+    if path.is_file():
+        for suffix, open_file in _SUFFIXES:
+            if path.name.endswith(suffix):
+                return open_file(path)
+    raise _not_found(path)
+
+
+def _only_prefix(directory: Path) -> Path:
+    prefixes = sorted(directory.glob("*.index"))
+    if len(prefixes) > 1:
+        latest = _latest(directory)
+        if latest is None:
+            raise CheckpointError(
+                "the directory holds several checkpoints",
+                [
+                    ("checkpoint", str(directory)),
+                    ("found", ", ".join(prefix.stem for prefix in prefixes)),
+                ],
+                "pass one of them, such as " + str(prefixes[-1].with_suffix("")) + ".",
+            )
+        return latest
+    if not prefixes:
+        raise _not_found(directory)
+    return prefixes[0].with_suffix("")
+
+
+def _latest(directory: Path) -> Path | None:
+    """What TensorFlow's `checkpoint` file calls the latest one, if that is in the directory."""
+    state = directory / "checkpoint"
+    if not state.is_file():
+        return None
+    match = re.match(r'model_checkpoint_path: "([^"]*)"', state.read_text("utf-8", "replace"))
+    prefix = directory / Path(match[1]).name if match else None
+    if prefix is None or not prefix.with_name(prefix.name + ".index").is_file():
+        return None
+    return prefix
+
+
+def _not_found(path: Path) -> CheckpointError:
+    around = path if path.is_dir() else path.parent
+    names = sorted(entry.name for entry in around.iterdir()) if around.is_dir() else []
+    return CheckpointError(
+        "there is no checkpoint at this path",
+        [
+            ("checkpoint", str(path)),
+            ("found", f"in {around}: " + (", ".join(names[:12]) or "nothing")),
+            (
+                "looked for",
+                "a TensorFlow checkpoint (PATH.index), *.safetensors, *.bin, *.pt, or a directory "
+                "with model.safetensors, pytorch_model.bin or a TensorFlow checkpoint",
+            ),
+        ],
+    )

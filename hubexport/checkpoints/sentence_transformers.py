@@ -1,0 +1,108 @@
+"""The pooling that a sentence-transformers directory declares.
+
+`modules.json` lists the pipeline: Transformer, Pooling (with its own config.json), and optionally
+Normalize. Format: sentence_transformers/models of github.com/huggingface/sentence-transformers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from hubexport.errors import ConfigurationError
+
+_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+"""Configuration key -> mode, in the order in which several are concatenated."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SentenceEmbedding:
+    """How a sentence's vector comes from its tokens'.
+
+    Attributes:
+      modes: pooling modes, whose results are concatenated.
+      normalize: whether the result is scaled to length 1.
+      files: what says so.
+    """
+
+    modes: tuple[str, ...]
+    normalize: bool
+    files: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        return " + ".join(self.modes) + (", normalized" if self.normalize else "")
+
+
+def read_pipeline(directory: Path) -> SentenceEmbedding | None:
+    """The sentence embedding of a sentence-transformers directory, or None if it is none.
+
+    Raises:
+      ConfigurationError: a pipeline with steps that are not reproduced, or unreadable files.
+    """
+    modules_file = directory / "modules.json"
+    if not modules_file.is_file():
+        return None
+    modules = _read(modules_file)
+    if not isinstance(modules, list) or not all(
+        isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
+    ):
+        raise ConfigurationError(
+            "modules.json is no list of sentence-transformers modules",
+            [("file", str(modules_file))],
+        )
+    kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        raise ConfigurationError(
+            "the sentence-transformers pipeline has steps that are not reproduced",
+            [
+                ("file", str(modules_file)),
+                ("found", " -> ".join(kinds)),
+                ("supported", "Transformer -> Pooling [-> Normalize]"),
+            ],
+            "pass --pooler to choose the pooled output yourself.",
+        )
+    path = modules[1].get("path", "1_Pooling")
+    pooling_file = directory / str(path) / "config.json"
+    if not pooling_file.resolve().is_relative_to(directory.resolve()):
+        raise ConfigurationError(
+            "modules.json names a directory outside its own", [("path", str(path))]
+        )
+    pooling = _read(pooling_file)
+    modes = _modes(pooling if isinstance(pooling, dict) else {})
+    if not modes or not set(modes) <= set(_FLAGS.values()):
+        raise ConfigurationError(
+            "the pooling configuration names no known pooling mode",
+            [
+                ("file", str(pooling_file)),
+                ("found", ", ".join(modes) or "none"),
+                ("supported", ", ".join(_FLAGS.values())),
+            ],
+            "pass --pooler to choose the pooled output yourself.",
+        )
+    return SentenceEmbedding(modes, "Normalize" in kinds, (modules_file, pooling_file))
+
+
+def _modes(pooling: dict[str, Any]) -> tuple[str, ...]:
+    named = pooling.get("pooling_mode")  # the newer form: one name, or several
+    if named is not None:
+        return tuple(map(str, named)) if isinstance(named, list) else (str(named),)
+    return tuple(mode for flag, mode in _FLAGS.items() if pooling.get(flag) is True)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            "the sentence-transformers configuration cannot be read",
+            [("file", str(path)), ("found", str(error))],
+        ) from error

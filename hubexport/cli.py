@@ -1,0 +1,77 @@
+"""The command line: finds the command, runs it, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from absl import flags
+
+from hubexport import __version__
+from hubexport.errors import HubexportError, UsageError
+
+COMMANDS = ("encoder", "preprocessor", "inspect")
+"""Each is a module of `hubexport.commands` with HELP, EPILOG, add_arguments and run."""
+
+_DESCRIPTION = "Exports text encoder checkpoints as TF-Hub SavedModels."
+_EPILOG = (
+    "`hubexport COMMAND --help` shows a command's flags and examples. "
+    "--flagfile=FILE, anywhere, stands for the flags in that file, one on a line."
+)
+_INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; imports nothing heavy."""
+    parser = argparse.ArgumentParser(prog="hubexport", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"hubexport {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"hubexport.commands.{name}")
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP[0].upper() + module.HELP[1:] + ".",
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one command line, without the program's name; gives the exit code."""
+    try:
+        argv = flags.FlagValues().read_flags_from_files(list(argv), force_gnu=True)
+    except flags.Error as error:
+        print(f"hubexport: error: {error}", file=sys.stderr)
+        return UsageError.exit_code
+    arguments = make_parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return arguments.run(arguments)
+    except HubexportError as error:
+        print(f"hubexport: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("hubexport: interrupted; nothing was written", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away
+        sys.stderr.close()
+        return 0
+
+
+def main() -> None:
+    """The `hubexport` program."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    # As an interrupt from the keyboard, so that half-written output is removed.
+    raise KeyboardInterrupt

@@ -1,0 +1,154 @@
+"""`hubexport encoder`: an encoder SavedModel from a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hubexport.commands.arguments import add_boolean, quiet_tensorflow
+from hubexport.exporting.encoder import export_encoder
+from hubexport.exporting.pooler import POOLERS
+
+HELP = "export a text encoder SavedModel, with its heads, from a checkpoint"
+
+EPILOG = (
+    """\
+poolers:
+"""
+    + "\n".join(f"  {name:14} {text}" for name, text in POOLERS.items())
+    + """
+
+examples:
+  # google-research/bert
+  hubexport encoder --bert_config=bert_config.json --checkpoint=bert_model.ckpt \\
+      --vocab_file=vocab.txt --do_lower_case --export_path=out/encoder
+
+  # Model Garden; the pooler that next-sentence prediction trained
+  hubexport encoder --encoder_config=encoder.yaml --checkpoint=ckpt-100 \\
+      --pooler=next_sentence --export_path=out/encoder
+
+  # Hugging Face: a directory with config.json and model.safetensors or pytorch_model.bin
+  hubexport encoder --checkpoint=bert-base-cased --export_path=out/encoder
+
+  # pytorch_pretrained_bert's archives; look first, write nothing
+  hubexport encoder --checkpoint=bert-base-uncased.tar.gz --export_path=out/encoder --dry_run
+"""
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's flags."""
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True,
+        help="TensorFlow prefix (bert_model.ckpt), Hugging Face directory, *.safetensors, *.bin, "
+        "or an archive of one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--export_path", type=Path, required=True, help="directory to make for the SavedModel"
+    )
+    parser.add_argument(
+        "--bert_config", type=Path,
+        help="bert_config.json or config.json; found beside the checkpoint if not passed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--encoder_config", type=Path,
+        help="Model Garden's YAML of the encoder, or an experiment's params.yaml",
+    )  # fmt: skip
+    parser.add_argument("--family", help="model family; recognised if not passed")
+    parser.add_argument(
+        "--heads", default="auto",
+        help="auto: every head that the checkpoint carries; none; or names (mlm,nsp)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pooler", choices=list(POOLERS),
+        help="what pooled_output is (see below); if not passed, the checkpoint's own pooler, and "
+        "in a sentence-transformers directory its sentence embedding as default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--copy_pooler_dense_to_encoder", dest="pooler", action="store_const",
+        const="next_sentence", help="the same as --pooler=next_sentence, as Model Garden calls it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--vocab_file", type=Path, help="WordPiece vocabulary for the artifact to carry"
+    )
+    parser.add_argument(
+        "--sp_model_file", type=Path, help="SentencePiece model for the artifact to carry"
+    )
+    add_boolean(
+        parser,
+        "do_lower_case",
+        None,
+        "whether the vocabulary is of lower-cased text; if neither is passed, evidence beside "
+        "the vocabulary decides, or the export fails",
+    )
+    override = "replaces what layout and configuration say"
+    parser.add_argument(
+        "--hidden_act", choices=["gelu_tanh", "gelu_erf", "relu"], help=f"activation; {override}"
+    )
+    parser.add_argument("--layer_norm_eps", type=float, help=override)
+    parser.add_argument("--hidden_dropout_prob", type=float, help=override)
+    parser.add_argument("--attention_probs_dropout_prob", type=float, help=override)
+    parser.add_argument(
+        "--max_position_embeddings", type=int, help="keep fewer positions than were trained"
+    )
+    add_boolean(parser, "overwrite", False, "whether to replace what is at --export_path")
+    add_boolean(parser, "dry_run", False, "do everything except writing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exports and prints a summary; the exit code.
+
+    Raises:
+      HubexportError: see `export_encoder`.
+    """
+    quiet_tensorflow()
+    started = time.monotonic()
+    options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run")}
+    record = export_encoder(**options, show_progress=True)
+    for warning in record["warnings"]:
+        print(f"hubexport: warning: {warning}", file=sys.stderr)
+    print(_summary(arguments, record, time.monotonic() - started))
+    return 0
+
+
+def _summary(arguments: argparse.Namespace, record: dict[str, Any], seconds: float) -> str:
+    a, family, pooler = record["architecture"], record["family"], record["pooler"]
+    if arguments.dry_run:
+        size = "nothing written (--dry_run)"
+    else:
+        files = [path for path in arguments.export_path.rglob("*") if path.is_file()]
+        size = f"{sum(path.stat().st_size for path in files) / 2**20:,.1f} MiB"
+    heads = [f".{name} ({count:,} parameters)" for name, count in record["heads"].items()]
+    default = pooler["sentence_embedding"]
+    default_is = (
+        f"; default: {' + '.join(default['modes'])} pooling"
+        + (", normalized" if default["normalize"] else "")
+        if default
+        else ""
+    )
+    lines = [
+        f"encoder      {arguments.export_path}",
+        f"checkpoint   {arguments.checkpoint} ({record['checkpoint']['format']})",
+        f"family       {family['name']} ({family['evidence']})",
+        f"architecture L={a['num_hidden_layers']} H={a['hidden_size']} "
+        f"A={a['num_attention_heads']}, {a['hidden_act']}, epsilon {a['layer_norm_eps']:g}, "
+        f"{a['max_position_embeddings']} positions",
+        f"parameters   {a['num_parameters']:,} in {len(record['tensors'])} variables",
+        f"heads        {', '.join(heads) or 'none'}",
+        f"pooler       {pooler['pooled_output']}{default_is}",
+    ]
+    lines += [
+        f"not exported {reason}: {len(names)} tensors"
+        for reason, names in record["skipped_tensors"].items()
+    ]
+    lines += [
+        f"size         {size}",
+        f"time         {seconds:.1f} s",
+        # Linux counts ru_maxrss in KiB.
+        f"peak memory  {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The main jobs: from files to finished artifacts."""

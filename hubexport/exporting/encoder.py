@@ -1,0 +1,200 @@
+"""An encoder SavedModel from a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from hubexport.checkpoints.opening import is_archive
+from hubexport.errors import ExportPathError
+from hubexport.exporting.job import Job, PathLike, make_job
+from hubexport.exporting.tokenizer_files import read_tokenizer_files
+from hubexport.progress import bytes_bar
+from hubexport.saved_model.record import environment, source_file, write_record
+from hubexport.saved_model.target import check_space, check_target, staged_directory
+
+
+def export_encoder(
+    *,
+    checkpoint: PathLike,
+    export_path: PathLike,
+    bert_config: PathLike | None = None,
+    encoder_config: PathLike | None = None,
+    family: str | None = None,
+    heads: str = "auto",
+    pooler: str | None = None,
+    vocab_file: PathLike | None = None,
+    sp_model_file: PathLike | None = None,
+    do_lower_case: bool | None = None,
+    hidden_act: str | None = None,
+    layer_norm_eps: float | None = None,
+    hidden_dropout_prob: float | None = None,
+    attention_probs_dropout_prob: float | None = None,
+    max_position_embeddings: int | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    show_progress: bool = False,
+) -> dict[str, Any]:
+    """Exports a text encoder as a SavedModel with the interface of TF-Hub's transformer encoders.
+
+    Args:
+      checkpoint: a TensorFlow prefix, a Hugging Face directory or file, or an archive of one.
+      export_path: the directory to write; complete when this returns, untouched if it raises.
+      bert_config: google-research/bert's or transformers' JSON; found beside the checkpoint when
+        neither configuration is given.
+      encoder_config: Model Garden's YAML.
+      family: name of the model family; recognised when None.
+      heads: "auto" (all that the checkpoint carries), "none", or names joined by commas.
+      pooler: a key of `hubexport.exporting.pooler.POOLERS`; None for the checkpoint's own, or what
+        a sentence-transformers directory declares.
+      vocab_file, sp_model_file: tokenizer file that the artifact carries along, at most one.
+      do_lower_case: whether the text was lower-cased; needed with a tokenizer file where nothing
+        beside it says so.
+      hidden_act, layer_norm_eps, hidden_dropout_prob, attention_probs_dropout_prob,
+        max_position_embeddings: replace what layout and configuration say.
+      overwrite: whether a directory at `export_path` that is not empty may be replaced.
+      dry_run: do everything except writing.
+      show_progress: whether a bar is shown while weights stream, on a terminal.
+
+    Returns:
+      The record, as `assets.extra/hubexport.json` of the artifact holds it.
+
+    Raises:
+      HubexportError: one of its subclasses, by what is wrong.
+    """
+    overrides = _given(
+        hidden_act=hidden_act,
+        layer_norm_eps=layer_norm_eps,
+        hidden_dropout_prob=hidden_dropout_prob,
+        attention_probs_dropout_prob=attention_probs_dropout_prob,
+        max_position_embeddings=max_position_embeddings,
+    )
+    command = _given(
+        checkpoint=checkpoint,
+        bert_config=bert_config,
+        encoder_config=encoder_config,
+        family=family,
+        heads=heads,
+        pooler=pooler,
+        vocab_file=vocab_file,
+        sp_model_file=sp_model_file,
+        do_lower_case=do_lower_case,
+        **overrides,
+    )
+    check_target(Path(export_path), overwrite=overwrite)
+    tokenizer = read_tokenizer_files(vocab_file, sp_model_file, do_lower_case)
+    with _unpacked(Path(checkpoint)) as path, ThreadPoolExecutor(1) as executor:
+        job = make_job(
+            path,
+            bert_config=bert_config,
+            encoder_config=encoder_config,
+            family=family,
+            heads=heads,
+            pooler=pooler,
+            tokenizer=tokenizer,
+            overrides=overrides,
+        )
+        # While TensorFlow is imported and the network is traced.
+        hashes = executor.submit(_hash_all, job.source.files)
+        record = {**job.record(), "overrides": overrides, "command": _command(command)}
+        if path != Path(checkpoint):
+            record["checkpoint"]["archive"] = source_file(Path(checkpoint))
+        if dry_run:
+            return _rehearse(record, hashes, job, show_progress=show_progress)
+        check_space(Path(export_path), job.plan.nbytes)
+        with staged_directory(Path(export_path), overwrite=overwrite) as staging:
+            return _write(staging, record, hashes, job, show_progress=show_progress)
+
+
+def _write(
+    staging: Path,
+    record: dict[str, Any],
+    hashes: Future[list[dict[str, Any]]],
+    job: Job,
+    *,
+    show_progress: bool,
+) -> dict[str, Any]:
+    import tensorflow as tf
+    from tensorflow.python.saved_model import save_context
+
+    from hubexport.exporting.network import build
+    from hubexport.saved_model.finish import finish, read_fingerprint
+    from hubexport.saved_model.reading import read_saved_model
+    from hubexport.saved_model.weights import fill_variables
+
+    # TensorFlow traces functions anew in the context in which it saves; traced there already,
+    # they are traced once. Internal: without it, saving takes longer and gives the same.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    with save_context.save_context(options):
+        root, signatures = build(job)
+    try:
+        tf.saved_model.save(root, str(staging), signatures=signatures, options=options)
+    except tf.errors.OpError as error:  # its own words for a full disk, say
+        raise ExportPathError(
+            "TensorFlow could not write the artifact", [("found", error.message)]
+        ) from error
+    with bytes_bar("weights", job.plan.nbytes, show=show_progress) as advance:
+        fill_variables(staging, job.plan.values, advance)
+    finish(staging)
+    record["checkpoint"]["files"] = hashes.result()
+    record["saved_model"] = {
+        "fingerprint": read_fingerprint(staging),
+        **read_saved_model(staging).record(),
+    }
+    record["environment"] = environment()
+    return write_record(staging, record)
+
+
+def _rehearse(
+    record: dict[str, Any],
+    hashes: Future[list[dict[str, Any]]],
+    job: Job,
+    *,
+    show_progress: bool,
+) -> dict[str, Any]:
+    """Builds the network and reads every weight, and writes nothing."""
+    from hubexport.exporting.network import build
+
+    build(job)
+    with bytes_bar("weights", job.plan.nbytes, show=show_progress) as advance:
+        for value in job.plan.values.values():
+            for piece in value.pieces():
+                advance(len(piece))
+    record["checkpoint"]["files"] = hashes.result()
+    record["environment"] = environment()
+    return record
+
+
+@contextlib.contextmanager
+def _unpacked(checkpoint: Path) -> Iterator[Path]:
+    """The checkpoint itself, or where its archive was unpacked for the time being."""
+    if not is_archive(checkpoint):
+        yield checkpoint
+        return
+    from hubexport.checkpoints.archive import extract
+
+    with tempfile.TemporaryDirectory(prefix="hubexport-") as directory:
+        yield extract(checkpoint, Path(directory))
+
+
+def _hash_all(files: tuple[Path, ...]) -> list[dict[str, Any]]:
+    return [source_file(file) for file in files]
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _command(arguments: Mapping[str, Any]) -> list[str]:
+    """The command line that gives this artifact again, less its export path."""
+    command = ["hubexport", "encoder"]
+    for name, value in arguments.items():
+        if isinstance(value, bool):
+            command.append(f"--{name}" if value else f"--no{name}")
+        else:
+            command.append(f"--{name}={value}")
+    return command

@@ -1,0 +1,159 @@
+"""From arguments to a checked plan: everything that can go wrong before TensorFlow is needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hubexport.checkpoints.opening import open_checkpoint
+from hubexport.checkpoints.sentence_transformers import read_pipeline
+from hubexport.checkpoints.source import TensorSource
+from hubexport.errors import ConfigurationError, UsageError
+from hubexport.exporting.heads import HeadChoice, choose_heads
+from hubexport.exporting.plan import Plan, make_plan
+from hubexport.exporting.pooler import POOLERS, PoolerChoice, choose_pooler
+from hubexport.exporting.tokenizer_files import TokenizerFiles
+from hubexport.families.bert import Bert
+from hubexport.families.configuration import (
+    JSON_NAMES,
+    Configuration,
+    find_beside,
+    read_json,
+    read_model_garden,
+)
+from hubexport.families.dimensions import describe
+from hubexport.families.registry import choose
+from hubexport.saved_model.record import source_file
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """An export, decided in every detail.
+
+    Attributes:
+      source: the checkpoint.
+      configuration: the file that describes the model.
+      family: the model, and `evidence` for being of that family.
+      pooler, heads, tokenizer: what was chosen, or found.
+      plan: what fills every variable.
+    """
+
+    source: TensorSource
+    configuration: Configuration
+    family: Bert
+    evidence: str
+    pooler: PoolerChoice
+    heads: HeadChoice
+    tokenizer: TokenizerFiles
+    plan: Plan
+
+    def record(self) -> dict[str, Any]:
+        """The record, as far as it is known before the export."""
+        plan, sentence = self.plan, self.pooler.default
+        pooler = self.pooler.record()
+        if sentence is not None:
+            pooler["files"] = [source_file(file) for file in sentence.files]
+        return {
+            "kind": "encoder",
+            "family": {"name": self.family.name, "evidence": self.evidence},
+            "architecture": {
+                **vars(self.family.config),
+                "num_parameters": sum(value.size for value in plan.values.values()),
+            },
+            "configuration": source_file(self.configuration.path),
+            "checkpoint": {"format": self.source.format, "layout": self.source.layout},
+            "pooler": pooler,
+            "heads": {
+                name: sum(plan.values[weight.variable].size for weight in weights)
+                for name, weights in self.heads.weights.items()
+            },
+            "tokenizer": self.tokenizer.record(),
+            "warnings": [*self.pooler.warnings, *self.tokenizer.warnings],
+            "tensors": plan.report(),
+            "skipped_tensors": {reason: list(names) for reason, names in plan.skipped.items()},
+        }
+
+
+def make_job(
+    checkpoint: Path,
+    *,
+    bert_config: PathLike | None,
+    encoder_config: PathLike | None,
+    family: str | None,
+    heads: str,
+    pooler: str | None,
+    tokenizer: TokenizerFiles,
+    overrides: Mapping[str, object],
+) -> Job:
+    """Opens the checkpoint and decides; arguments as of `export_encoder`.
+
+    Args:
+      checkpoint: unpacked, if it came as an archive.
+      overrides: of `BertConfig`'s values.
+
+    Raises:
+      HubexportError: one of its subclasses, by what is wrong.
+    """
+    if pooler is not None and pooler not in POOLERS:
+        raise UsageError(f"there is no pooler {pooler!r}", [("poolers", ", ".join(POOLERS))])
+    source = open_checkpoint(checkpoint)
+    configuration = _configuration(bert_config, encoder_config, checkpoint)
+    family_class, evidence = choose(family, configuration, source)
+    model = family_class(configuration, source, overrides)
+    directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    # What is asked for replaces what the directory declares, supported or not.
+    sentence = read_pipeline(directory) if pooler is None else None
+    pooler_choice = choose_pooler(pooler, model, source, sentence)
+    head_choice = choose_heads(heads, model, source, pooler_choice)
+    config = model.config
+    facts = [
+        ("checkpoint", f"{source.path} ({describe(source)})"),
+        (
+            "configuration",
+            f"{configuration.path} ({config.num_hidden_layers} layers, "
+            f"hidden size {config.hidden_size})",
+        ),
+    ]
+    weights = [*model.names.weights(model.encoder()), *pooler_choice.weights]
+    for head in head_choice.weights.values():
+        weights += head
+    plan = make_plan(model, source, weights, pooler_choice.generated, head_choice.left_out, facts)
+    return Job(
+        source,
+        configuration,
+        model,
+        evidence,
+        pooler_choice,
+        head_choice,
+        tokenizer.with_model(config.vocab_size),
+        plan,
+    )
+
+
+def _configuration(
+    bert_config: PathLike | None, encoder_config: PathLike | None, checkpoint: Path
+) -> Configuration:
+    if bert_config is not None and encoder_config is not None:
+        raise UsageError(
+            "both --bert_config and --encoder_config are given", to_go_on="pass one of them."
+        )
+    if bert_config is not None:
+        return read_json(Path(bert_config))
+    if encoder_config is not None:
+        return read_model_garden(Path(encoder_config))
+    found = find_beside(checkpoint)
+    if found is None:
+        raise ConfigurationError(
+            "the model's configuration is needed",
+            [
+                ("checkpoint", str(checkpoint)),
+                ("looked for", " or ".join(JSON_NAMES) + " beside it"),
+            ],
+            "pass --bert_config FILE.json, or --encoder_config FILE.yaml for Model Garden.",
+        )
+    return read_json(found)

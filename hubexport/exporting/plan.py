@@ -1,0 +1,183 @@
+"""Every variable has its tensor, every tensor its reason: checked before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+
+from hubexport.checkpoints.source import LazyTensor, TensorSource
+from hubexport.errors import TensorMismatchError, some_of
+from hubexport.families.bert import Bert
+from hubexport.families.tensor_map import AS_IS, Weight
+from hubexport.saved_model.weights import Value
+
+WIDENED = ("float16", "bfloat16")
+"""Dtypes whose every value float32 holds exactly."""
+
+# Tensors that training leaves in checkpoints, by what they are. They are no part of a model.
+_TRAINING_STATE = {
+    "tf1": {
+        "optimizer slots": r".*/(adam_[mv]|lamb_[mv]|Adam(_\d)?|AdamWeightDecayOptimizer(_\d)?"
+        r"|Momentum|accum)",
+        "step counters": r"global_step|beta[12]_power|.*/beta[12]_power",
+        "loss scaling": r"(.*/)?(loss_scale|good_steps)(/.*)?",
+    },
+    "tf2": {
+        "optimizer slots": r"(.*/)?\.OPTIMIZER_SLOT/.*|(.*/)?optimizer/.*",
+        "step counters": r"(.*/)?(save_counter|global_step)",
+    },
+    "hugging_face": {
+        "index buffers": r"(.*\.)?embeddings\.(position_ids|token_type_ids)",
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What fills every variable of the network.
+
+    Attributes:
+      values: by variable.
+      tensors: variable -> name of the checkpoint's tensor, or how the value was generated.
+      skipped: reason -> tensors that are known and not exported.
+    """
+
+    values: Mapping[str, Value]
+    tensors: Mapping[str, str]
+    skipped: Mapping[str, tuple[str, ...]]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(value.nbytes for value in self.values.values())
+
+    def report(self) -> list[dict[str, object]]:
+        """The key report of the record: a row per variable."""
+        return [
+            {
+                "variable": variable,
+                "shape": list(value.shape),
+                "tensor": self.tensors[variable],
+                "dtype": value.tensor.dtype,
+                "transform": _describe(value),
+            }
+            for variable, value in self.values.items()
+        ]
+
+
+def make_plan(
+    family: Bert,
+    source: TensorSource,
+    weights: Iterable[Weight],
+    generated: Mapping[str, LazyTensor],
+    left_out: Mapping[str, Iterable[Weight]],
+    facts: Iterable[tuple[str, str]],
+) -> Plan:
+    """Matches the network's weights with the checkpoint's tensors, both ways.
+
+    Args:
+      family: knows the tensors that are no part of what is exported.
+      source: the checkpoint.
+      weights: every weight that is to come from the checkpoint.
+      generated: the variables that do not.
+      left_out: reason -> weights that the checkpoint may hold and nobody asked for.
+      facts: what an error says about checkpoint and configuration.
+
+    Raises:
+      TensorMismatchError: tensors are missing, unused, misshaped or of a wrong dtype.
+    """
+    values: dict[str, Value] = {}
+    tensors: dict[str, str] = {}
+    missing, misshaped, wrong_dtype = [], [], []
+    for weight in weights:
+        tensor = source.find(weight.tensor)
+        wanted = weight.transform.source_shape(weight.shape)
+        if tensor is None:
+            missing.append(f"{weight.tensor} {list(wanted)}")
+            continue
+        if tensor.shape != wanted:
+            misshaped.append(f"{tensor}, needed {list(wanted)}")
+        elif tensor.dtype not in ("float32", *WIDENED):
+            wrong_dtype.append(f"{tensor.name} is {tensor.dtype}")
+        values[weight.variable] = Value(weight.shape, tensor, weight.transform)
+        tensors[weight.variable] = tensor.name
+    for variable, tensor in generated.items():
+        values[variable] = Value(tensor.shape, tensor, AS_IS)
+        tensors[variable] = f"generated: {tensor.name}"
+    used = {value.tensor.name for value in values.values()}
+    skipped, unused, untied = _account(family, source, used, left_out, tensors)
+    problems = {
+        "missing": missing,
+        "not used": unused,
+        "misshaped": misshaped,
+        "not float32 (or float16, bfloat16)": wrong_dtype,
+        "not the same as the tensor that they are tied to": untied,
+    }
+    if any(problems.values()):
+        raise TensorMismatchError(
+            "the checkpoint does not fit the configuration",
+            [
+                *facts,
+                *((f"{kind} ({len(n)})", some_of(n)) for kind, n in problems.items() if n),
+            ],
+            "pass the configuration that the checkpoint was trained with.",
+        )
+    return Plan(values, tensors, skipped)
+
+
+def _account(
+    family: Bert,
+    source: TensorSource,
+    used: set[str],
+    left_out: Mapping[str, Iterable[Weight]],
+    tensors: Mapping[str, str],
+) -> tuple[dict[str, tuple[str, ...]], list[str], list[str]]:
+    """The tensors that no variable takes: skipped by reason, unused, and not tied as they must."""
+    known: dict[str, str] = {}
+    for reason, weights in left_out.items():
+        for weight in weights:
+            tensor = source.find(weight.tensor)
+            if tensor is not None:
+                known.setdefault(tensor.name, reason)
+    patterns = {
+        reason: re.compile(pattern) for reason, pattern in _TRAINING_STATE[source.layout].items()
+    }
+    patterns |= {f"head: {name}": pattern for name, pattern in family.other_heads.items()}
+    skipped: dict[str, list[str]] = {}
+    unused: list[str] = []
+    untied: list[str] = []
+    for name, tensor in source.tensors.items():
+        if name in used:
+            continue
+        needed_by, copy_of = family.duplicates.get(name, ("", ""))
+        reason = known.get(name) or next(
+            (why for why, pattern in patterns.items() if pattern.fullmatch(name)), ""
+        )
+        if needed_by in tensors:
+            if _digest(tensor) != _digest(source.tensors[tensors[copy_of]]):
+                untied.append(f"{name} ({tensors[copy_of]})")
+            skipped.setdefault("tied to another tensor, checked to be equal", []).append(name)
+        elif reason:
+            skipped.setdefault(reason, []).append(name)
+        elif needed_by:
+            skipped.setdefault("of a head that is not exported", []).append(name)
+        else:
+            unused.append(str(tensor))
+    return {reason: tuple(names) for reason, names in skipped.items()}, unused, untied
+
+
+def _digest(tensor: LazyTensor) -> tuple[object, ...]:
+    sha = hashlib.sha256()
+    for chunk in tensor.chunks():
+        sha.update(chunk)
+    return tensor.shape, tensor.dtype, sha.digest()
+
+
+def _describe(value: Value) -> str:
+    steps = []
+    if value.tensor.dtype in WIDENED:
+        steps.append(f"widened from {value.tensor.dtype}")
+    if value.transform != AS_IS:
+        steps.append(type(value.transform).__name__)
+    return ", ".join(steps) or "as is"

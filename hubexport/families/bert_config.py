@@ -1,0 +1,106 @@
+"""What shapes a BERT, and the configuration files that say it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hubexport.errors import ConfigurationError
+from hubexport.families.configuration import Configuration
+
+_ACTIVATIONS = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_approximate": "gelu_tanh",
+    "gelu_python": "gelu_erf",
+    "gelu_tanh": "gelu_tanh",
+    "gelu_erf": "gelu_erf",
+    "relu": "relu",
+}
+_GELU = {"tf1": "gelu_tanh", "tf2": "gelu_tanh", "hugging_face": "gelu_erf"}
+"""What plain "gelu" computes: google-research/bert modeling.py and Model Garden's
+activations.gelu take the tanh approximation, PyTorch's BERTs the error function."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """Everything that shapes the network, in the terms of google-research/bert."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    embedding_size: int
+    hidden_act: str
+    layer_norm_eps: float
+    hidden_dropout_prob: float
+    attention_probs_dropout_prob: float
+
+    @property
+    def head_size(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+
+def read_json(configuration: Configuration, layout: str) -> BertConfig:
+    """bert_config.json of google-research/bert, or config.json of transformers."""
+    get, absolute = configuration.integer, "only absolute positions are supported"
+    configuration.refuse("position_embedding_type", "absolute", why=absolute)
+    configuration.refuse("is_decoder", False, why="an encoder sees both directions")
+    configuration.refuse("add_cross_attention", False, why="an encoder has none")
+    configuration.refuse("pruned_heads", {}, why="every layer must have all its heads")
+    # transformers reads layer_norm_eps from the file; the other readers have 1e-12 in their code.
+    eps = configuration.fraction("layer_norm_eps", 1e-12) if layout == "hugging_face" else 1e-12
+    factorized = configuration.values.get("embedding_size") is not None
+    default_types = 2 if layout == "hugging_face" else 16
+    return BertConfig(
+        vocab_size=get("vocab_size"),
+        hidden_size=get("hidden_size"),
+        num_hidden_layers=get("num_hidden_layers"),
+        num_attention_heads=get("num_attention_heads"),
+        intermediate_size=get("intermediate_size"),
+        max_position_embeddings=get("max_position_embeddings", 512),
+        type_vocab_size=get("type_vocab_size", default_types),
+        embedding_size=get("embedding_size") if factorized else get("hidden_size"),
+        hidden_act=_activation(configuration, "hidden_act", layout),
+        layer_norm_eps=eps,
+        hidden_dropout_prob=configuration.fraction("hidden_dropout_prob", 0.1),
+        attention_probs_dropout_prob=configuration.fraction("attention_probs_dropout_prob", 0.1),
+    )
+
+
+def read_model_garden(configuration: Configuration, layout: str) -> BertConfig:
+    """`BertEncoderConfig` of official/nlp/configs/encoders.py, with its defaults."""
+    get = configuration.integer
+    configuration.refuse("norm_first", False, why="only post-norm blocks are supported")
+    configuration.refuse("output_range", why="the whole sequence is exported")
+    hidden_size = get("hidden_size", 768)
+    factorized = configuration.values.get("embedding_size") is not None
+    return BertConfig(
+        vocab_size=get("vocab_size", 30522),
+        hidden_size=hidden_size,
+        num_hidden_layers=get("num_layers", 12),
+        num_attention_heads=get("num_attention_heads", 12),
+        intermediate_size=get("intermediate_size", 3072),
+        max_position_embeddings=get("max_position_embeddings", 512),
+        type_vocab_size=get("type_vocab_size", 2),
+        embedding_size=get("embedding_size") if factorized else hidden_size,
+        hidden_act=_activation(configuration, "hidden_activation", layout),
+        layer_norm_eps=1e-12,
+        hidden_dropout_prob=configuration.fraction("dropout_rate", 0.1),
+        attention_probs_dropout_prob=configuration.fraction("attention_dropout_rate", 0.1),
+    )
+
+
+def _activation(configuration: Configuration, name: str, layout: str) -> str:
+    """The activation as what it computes: gelu_tanh, gelu_erf or relu."""
+    value = configuration.text(name, "gelu")
+    if value == "gelu":
+        return _GELU[layout]
+    if value not in _ACTIVATIONS:
+        raise ConfigurationError(
+            f"the activation {value!r} is not supported",
+            [("configuration", str(configuration.path)), ("supported", ", ".join(_ACTIVATIONS))],
+        )
+    return _ACTIVATIONS[value]

@@ -1,0 +1,134 @@
+"""Model configuration files: found, parsed, their values fetched with a check of their type."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hubexport.errors import ConfigurationError
+
+JSON_NAMES = ("config.json", "bert_config.json")
+"""Looked for beside a checkpoint: transformers' name, then google-research/bert's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """A configuration file's values, as its author's program reads them.
+
+    Attributes:
+      path: the file.
+      kind: "json" (bert_config.json, config.json) or "model_garden" (an encoder's YAML).
+      encoder_type: Model Garden's choice of encoder class ("bert", "bert_v2", ...), else "".
+      values: the model's own values.
+    """
+
+    path: Path
+    kind: str
+    encoder_type: str
+    values: Mapping[str, Any]
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """A positive integer; required when there is no default."""
+        value = self.values.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self._error(name, value, "a positive integer")
+        return value
+
+    def fraction(self, name: str, default: float) -> float:
+        """A number of at least 0 and below 1: a dropout rate or an epsilon."""
+        value = self.values.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+            raise self._error(name, value, "a number of at least 0 and less than 1")
+        return float(value)
+
+    def text(self, name: str, default: str) -> str:
+        value = self.values.get(name, default)
+        if not isinstance(value, str):
+            raise self._error(name, value, "a string")
+        return value
+
+    def refuse(self, name: str, *harmless: Any, why: str) -> None:
+        """Fails where a value asks for what the exported network does not do."""
+        value = self.values.get(name)
+        if value not in (None, *harmless):
+            raise ConfigurationError(
+                f"the configuration asks for {name} = {value!r}: {why}",
+                [("configuration", str(self.path))],
+            )
+
+    def _error(self, name: str, value: Any, wanted: str) -> ConfigurationError:
+        found = "nothing" if value is None else repr(value)
+        return ConfigurationError(
+            f"the configuration has no usable {name}",
+            [("configuration", str(self.path)), ("found", found), ("needed", wanted)],
+            "pass the configuration that the checkpoint was trained with.",
+        )
+
+
+def read_json(path: Path) -> Configuration:
+    """Reads bert_config.json or transformers' config.json.
+
+    Raises:
+      ConfigurationError: not readable, not JSON, or not an object.
+    """
+    return Configuration(path, "json", "", _object(path, _parse(path, json.loads)))
+
+
+def read_model_garden(path: Path) -> Configuration:
+    """Reads the encoder of a Model Garden YAML.
+
+    Takes an encoder configuration (`bert: {...}`, with or without `type: bert`), or an
+    experiment's `params.yaml`, whose encoder is at `task.model.encoder`.
+
+    Raises:
+      ConfigurationError: not readable, not YAML, or no single encoder in it.
+    """
+    values = _object(path, _parse(path, yaml.safe_load))
+    task = values.get("task")
+    if isinstance(task, dict):
+        model = task.get("model")
+        values = _object(path, model.get("encoder") if isinstance(model, dict) else None)
+    # Experiments write the defaults of every encoder type; `type` says which one is meant.
+    types = [name for name, value in values.items() if isinstance(value, dict)]
+    encoder_type = values.get("type") or (types[0] if len(types) == 1 else None)
+    if encoder_type not in types:
+        raise ConfigurationError(
+            "the encoder configuration names no encoder",
+            [
+                ("configuration", str(path)),
+                ("found", ", ".join(map(str, values)) or "nothing"),
+                ("needed", "`bert: {hidden_size: ..., ...}`, or `type:` and that"),
+            ],
+        )
+    return Configuration(path, "model_garden", encoder_type, values[encoder_type])
+
+
+def find_beside(checkpoint: Path) -> Path | None:
+    """The configuration file in a checkpoint's directory, if there is one."""
+    directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    return next((directory / name for name in JSON_NAMES if (directory / name).is_file()), None)
+
+
+def _parse(path: Path, parse: Any) -> Any:
+    try:
+        return parse(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ConfigurationError(
+            "the configuration cannot be read",
+            [("configuration", str(path)), ("found", problem)],
+        ) from error
+
+
+def _object(path: Path, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigurationError(
+            "the configuration holds no model",
+            [("configuration", str(path)), ("found", type(value).__name__)],
+        )
+    return value

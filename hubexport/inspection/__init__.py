@@ -1,0 +1,1 @@
+"""What a checkpoint or a SavedModel is, found out without TensorFlow and put into words."""

@@ -1,0 +1,43 @@
+"""Tensors of a checkpoint that are no part of the model: what training and programs left there."""
+
+from __future__ import annotations
+
+import re
+
+from hubexport.checkpoints.source import TensorSource
+
+_BY_NAME = {
+    "tf1": {
+        "optimizer slots": r".*/(adam_[mv]|lamb_[mv]|Adam(_\d)?|AdamWeightDecayOptimizer(_\d)?"
+        r"|Momentum|accum)",
+        "step counters": r"(.*/)?(global_step|beta[12]_power)",
+        "loss scaling": r"(.*/)?(loss_scale|good_steps)(/.*)?",
+    },
+    "tf2": {
+        "optimizer slots": r"(.*/)?\.OPTIMIZER_SLOT/.*|(.*/)?optimizer/.*",
+        "step counters": r"(.*/)?(save_counter|global_step)",
+        "metrics": r"(.*/)?keras_api/metrics/.*",
+    },
+    "hugging_face": {
+        "index buffers": r"(.*\.)?embeddings\.(position_ids|token_type_ids)",
+    },
+}
+
+
+def training_state(source: TensorSource) -> dict[str, str]:
+    """Tensor -> what it is, for those that are no parameters of the model.
+
+    In a name-based checkpoint every tensor named below another one is an optimizer's slot of
+    it, whatever the optimizer (`kernel/adam_m`): a variable is no scope for other things.
+    """
+    kinds = {kind: re.compile(pattern) for kind, pattern in _BY_NAME[source.layout].items()}
+    found = {}
+    for name, tensor in source.tensors.items():
+        kind = next((kind for kind, pattern in kinds.items() if pattern.fullmatch(name)), None)
+        if kind is None and source.layout == "tf1" and name.rpartition("/")[0] in source.tensors:
+            kind = "optimizer slots"
+        if kind is None and "float" not in tensor.dtype:
+            kind = f"not floating-point ({tensor.dtype})"
+        if kind is not None:
+            found[name] = kind
+    return found

@@ -1,0 +1,48 @@
+"""The position-wise half of a Transformer block."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from hubexport.families.bert_config import BertConfig
+from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm, dropout
+from hubexport.networks.variables import Variables
+
+
+class FeedForward(tf.Module):
+    """Two dense layers with an activation between them, residual and norm: [N, H] -> [N, H]."""
+
+    def __init__(self, config: BertConfig, variables: Variables, scope: str):
+        super().__init__()
+        c = config
+        self.intermediate = Dense(
+            variables, f"{scope}/intermediate/dense", c.hidden_size, c.intermediate_size
+        )
+        self.output = Dense(variables, f"{scope}/output/dense", c.intermediate_size, c.hidden_size)
+        self.norm = LayerNorm(
+            variables, f"{scope}/output/LayerNorm", c.hidden_size, c.layer_norm_eps
+        )
+        self.activation = ACTIVATIONS[c.hidden_act]
+        self.dropout_rate = c.hidden_dropout_prob
+
+    def __call__(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        output = dropout(self.output(self.hidden(x)), self.dropout_rate, training)
+        return self.norm(x + output)
+
+    def hidden(self, x: tf.Tensor) -> tf.Tensor:
+        """[N, H] -> [N, I]."""
+        return self.activation(self.intermediate(x))
+
+
+class GatedFeedForward(FeedForward):
+    """The activated layer times a linear one (GEGLU of arxiv.org/abs/2002.05202, with biases, as
+    Model Garden's `GatedFeedforward` has them)."""
+
+    def __init__(self, config: BertConfig, variables: Variables, scope: str):
+        super().__init__(config, variables, scope)
+        self.gate = Dense(
+            variables, f"{scope}/gate/dense", config.hidden_size, config.intermediate_size
+        )
+
+    def hidden(self, x: tf.Tensor) -> tf.Tensor:
+        return super().hidden(x) * self.gate(x)

@@ -1,0 +1,91 @@
+"""One vector for a whole sequence: [B, S, H] and its mask [B, S] -> [B, dim]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from hubexport.networks.layers import Dense
+from hubexport.networks.variables import Variables
+
+Pooling = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""(sequence_output [B, S, H], input_mask [B, S] int32) -> [B, dim]."""
+
+
+class FirstTokenDense(tf.Module):
+    """BERT's pooler: tanh of a dense layer on the first token."""
+
+    def __init__(self, variables: Variables, scope: str, hidden_size: int):
+        super().__init__()
+        self.dense = Dense(variables, scope, hidden_size, hidden_size)
+
+    def __call__(self, sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        return tf.tanh(self.dense(sequence[:, 0]))
+
+
+def first_token(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The first token's vector."""
+    return sequence[:, 0]
+
+
+def mean(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean over tokens; zeros for a row without any."""
+    weights = tf.cast(mask, sequence.dtype)[:, :, tf.newaxis]  # [B, S, 1]
+    return _weighted_mean(sequence, weights)
+
+
+def mean_sqrt_len(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The sum over tokens divided by the square root of their number."""
+    weights = tf.cast(mask, sequence.dtype)[:, :, tf.newaxis]
+    count = tf.maximum(tf.reduce_sum(weights, axis=1), 1e-9)  # [B, 1]
+    return tf.reduce_sum(sequence * weights, axis=1) / tf.sqrt(count)
+
+
+def weighted_mean(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean over tokens weighted by their position, from 1 (arxiv.org/abs/2202.08904)."""
+    positions = tf.range(1, tf.shape(mask)[1] + 1)
+    weights = tf.cast(mask * positions, sequence.dtype)[:, :, tf.newaxis]
+    return _weighted_mean(sequence, weights)
+
+
+def maximum(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The maximum over tokens, of each dimension."""
+    is_token = tf.cast(mask, tf.bool)[:, :, tf.newaxis]
+    # sentence-transformers' own stand-in for minus infinity.
+    return tf.reduce_max(tf.where(is_token, sequence, -1e9), axis=1)
+
+
+def last_token(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The vector of the last token that is no padding."""
+    positions = tf.range(tf.shape(mask)[1]) * mask  # [B, S]
+    return tf.gather(sequence, tf.argmax(positions, axis=1), batch_dims=1)
+
+
+def _weighted_mean(sequence: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    total = tf.maximum(tf.reduce_sum(weights, axis=1), 1e-9)  # [B, 1]
+    return tf.reduce_sum(sequence * weights, axis=1) / total
+
+
+POOLINGS: dict[str, Pooling] = {
+    "cls": first_token,
+    "max": maximum,
+    "mean": mean,
+    "mean_sqrt_len_tokens": mean_sqrt_len,
+    "weightedmean": weighted_mean,
+    "lasttoken": last_token,
+}
+"""By sentence-transformers' names, in the order in which it concatenates them."""
+
+
+def sentence_embedding(modes: Sequence[str], normalize: bool) -> Pooling:
+    """What a sentence-transformers pipeline makes of the sequence: [B, len(modes) * H]."""
+
+    def pool(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        pooled = tf.concat([POOLINGS[mode](sequence, mask) for mode in modes], axis=-1)
+        if normalize:  # torch.nn.functional.normalize: the norm is at least 1e-12
+            norm = tf.norm(pooled, axis=-1, keepdims=True)
+            pooled = pooled / tf.maximum(norm, 1e-12)
+        return pooled
+
+    return pool

@@ -1,0 +1,1 @@
+"""SavedModels: built from a network, written complete or not at all, and read back."""

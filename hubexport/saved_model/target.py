@@ -1,0 +1,185 @@
+"""A directory that appears complete, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from hubexport.errors import ExportPathError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+def check_target(export_path: Path, *, overwrite: bool) -> None:
+    """Fails where `staged_directory` would refuse the target; for use before long work.
+
+    Raises:
+      ExportPathError: something is there that must not be replaced.
+    """
+    if export_path.is_symlink() or (export_path.exists() and not export_path.is_dir()):
+        raise ExportPathError(
+            "the export path is not a directory", [("export path", str(export_path))]
+        )
+    if export_path.is_dir() and not overwrite and any(export_path.iterdir()):
+        raise ExportPathError(
+            "the export path is not empty",
+            [
+                ("export path", str(export_path)),
+                ("found", ", ".join(sorted(entry.name for entry in export_path.iterdir())[:8])),
+            ],
+            "choose another path, or pass --overwrite to replace it.",
+        )
+
+
+def check_space(export_path: Path, nbytes: int) -> None:
+    """Fails where the target's file system has not room for so many bytes.
+
+    Raises:
+      ExportPathError: it has less.
+    """
+    free = shutil.disk_usage(_existing(export_path)).free
+    if free < nbytes:
+        raise ExportPathError(
+            "there is not enough room for the artifact",
+            [
+                ("export path", str(export_path)),
+                ("needed", f"{nbytes / 2**20:,.0f} MiB"),
+                ("free", f"{free / 2**20:,.0f} MiB"),
+            ],
+            "make room, or choose a path on another file system.",
+        )
+
+
+@contextlib.contextmanager
+def staged_directory(export_path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Gives a new directory beside the target, which takes its place when the block succeeds.
+
+    When the block fails or is interrupted, the new directory is removed and what was at the
+    target is as it was. A replaced directory is exchanged in one step where the file system can.
+
+    Args:
+      export_path: the target; its parents are made.
+      overwrite: whether a directory that is not empty may be replaced.
+
+    Raises:
+      ExportPathError: the target must not be replaced, or cannot be written.
+    """
+    check_target(export_path, overwrite=overwrite)
+    made_parents: list[Path] = []
+    staging: Path | None = None
+    try:
+        made_parents = _make_parents(export_path.parent)
+        name = f".{export_path.name}."
+        staging = Path(tempfile.mkdtemp(".partial", name, dir=export_path.parent))
+        staging.chmod(0o777 & ~_umask())
+        yield staging
+        _sync(staging)
+        _put_in_place(staging, export_path)
+        staging = None
+        made_parents = []
+        _sync_directory(export_path.parent)
+    except OSError as error:
+        # Only what concerns the target: reading errors were turned into errors of their own.
+        raise ExportPathError(
+            "the artifact cannot be written",
+            [
+                ("export path", str(export_path)),
+                ("system", error.strerror or str(error)),
+                *_space(export_path, error),
+            ],
+        ) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        for parent in reversed(made_parents):
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+
+
+def _make_parents(directory: Path) -> list[Path]:
+    missing = []
+    while not directory.exists():
+        missing.append(directory)
+        directory = directory.parent
+    for path in reversed(missing):
+        path.mkdir()
+    return missing[::-1]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    """Renames staging to target; what was there ends up under staging's name and is removed."""
+    if not target.exists():
+        os.rename(staging, target)
+        return
+    if not any(target.iterdir()):
+        os.replace(staging, target)  # rename(2) replaces an empty directory
+        return
+    if not _exchange(staging, target):
+        old = staging.with_name(staging.name + ".old")
+        os.rename(target, old)
+        try:
+            os.rename(staging, target)
+        except BaseException:
+            os.rename(old, target)
+            raise
+        staging = old
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swaps two directories in one step; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    paths = (os.fsencode(one), os.fsencode(other))
+    if rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+def _sync(directory: Path) -> None:
+    for root, _, files in os.walk(directory):
+        for name in files:
+            descriptor = os.open(os.path.join(root, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        _sync_directory(Path(root))
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _space(path: Path, error: OSError) -> list[tuple[str, str]]:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return []
+    return [("free", f"{shutil.disk_usage(_existing(path)).free / 2**20:,.0f} MiB")]
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest of its parents that is there."""
+    path = path.absolute()
+    return next(place for place in (path, *path.parents) if place.exists())

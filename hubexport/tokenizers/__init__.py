@@ -1,0 +1,1 @@
+"""Tokenizers: their vocabularies, and in-graph modules from text to encoder inputs."""

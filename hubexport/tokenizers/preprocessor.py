@@ -1,0 +1,151 @@
+"""The preprocessor SavedModel's objects: text in, encoder inputs out.
+
+Interface: tensorflow.org/hub/common_saved_model_apis/text, on top of
+tensorflow.org/hub/reusable_saved_models:
+
+    preprocessor(text)                                  the three encoder inputs, default length
+    preprocessor.tokenize(text)                         ragged ids
+    preprocessor.tokenize.get_special_tokens_dict()     scalar ids and the vocabulary's size
+    preprocessor.tokenize_with_offsets(text)            optional
+    preprocessor.bert_pack_inputs([segment, ...], seq_length=...)
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+
+from hubexport.tokenizers.packing import bert_pack_inputs
+from hubexport.tokenizers.sentencepiece import SentencePieceTokenizer
+from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
+from hubexport.tokenizers.vocabulary import Vocabulary
+from hubexport.tokenizers.wordpiece import WordPieceTokenizer
+
+Tokenizer: TypeAlias = WordPieceTokenizer | SentencePieceTokenizer
+
+_TEXT = tf.TensorSpec([None], tf.string, name="text")
+
+
+def make_tokenizer(model: Vocabulary | SentencePieceModel, lower_case: bool) -> Tokenizer:
+    """The tokenizer of a vocabulary's or model's kind."""
+    if isinstance(model, Vocabulary):
+        return WordPieceTokenizer(model, lower_case)
+    return SentencePieceTokenizer(model, lower_case)
+
+
+class _Reusable(tf.Module):
+    """What hub.KerasLayer asks of a callable: its variables and losses, of which there are none.
+
+    tf.Module has properties of these names, which a SavedModel does not store.
+    """
+
+    variables: Any = None
+    trainable_variables: Any = None
+
+    def __init__(self, call: Callable[..., Any], **function_options: Any):
+        """Makes `call` the object's `__call__`, as a tf.function, here and in the SavedModel."""
+        super().__init__()
+        self.variables = []
+        self.trainable_variables = []
+        self.regularization_losses: list[Callable[[], tf.Tensor]] = []
+        # The instance's attribute is what gets saved, with the argument names and defaults of
+        # `call`; a method of the class could not have the default of this very instance.
+        self.__call__ = tf.function(  # type: ignore[method-assign]
+            call, autograph=False, **function_options
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return vars(self)["__call__"](*args, **kwargs)
+
+
+class SpecialTokens(_Reusable):
+    """`get_special_tokens_dict`: () -> {name: int32 scalar}."""
+
+    def __init__(self, ids: Mapping[str, int]):
+        super().__init__(
+            lambda: {name: tf.constant(value, tf.int32) for name, value in ids.items()},
+            input_signature=[],
+        )
+
+
+class Tokenize(_Reusable):
+    """`tokenize` or `tokenize_with_offsets`: text [batch] -> RaggedTensor(s)."""
+
+    def __init__(self, tokenizer: Tokenizer, method: str, special_tokens: SpecialTokens):
+        call = getattr(tokenizer, method)
+        super().__init__(lambda text: call(text), input_signature=[_TEXT])
+        # Tracked here and not by the root alone: the sub-object can become a part of another
+        # model by itself, for example in a hub.KerasLayer, and must then bring its tables along.
+        self._tokenizer = tokenizer
+        self.get_special_tokens_dict = special_tokens
+
+
+class BertPackInputs(_Reusable):
+    """`bert_pack_inputs`: ([segment, ...], seq_length=default) -> encoder inputs.
+
+    Traced for 1 or 2 int32 segments of ragged rank 1 or 2 in any mix, with any scalar length
+    (outputs of shape [None, None]) and with the default one (shape [None, default_seq_length]).
+    """
+
+    def __init__(self, default_seq_length: int, special_tokens: Mapping[str, int]):
+        ids = {
+            name: special_tokens[name]
+            for name in ("start_of_sequence_id", "end_of_segment_id", "padding_id")
+        }
+
+        def pack(
+            inputs: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor = default_seq_length
+        ) -> dict[str, tf.Tensor]:
+            return bert_pack_inputs(inputs, seq_length, **ids)
+
+        super().__init__(pack)
+        function = vars(self)["__call__"]
+        specs = [tf.RaggedTensorSpec([None] * (rank + 1), tf.int32, rank) for rank in (1, 2)]
+        for count in (1, 2):
+            for segments in itertools.product(specs, repeat=count):
+                for seq_length in (default_seq_length, tf.TensorSpec([], tf.int32)):
+                    function.get_concrete_function(list(segments), seq_length=seq_length)
+
+
+class Preprocessor(_Reusable):
+    """The root: text [batch] -> encoder inputs int32 [batch, default_seq_length]."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        special_tokens: Mapping[str, int],
+        default_seq_length: int,
+        tokenize_with_offsets: bool = False,
+        assets: Mapping[str, Path] | None = None,
+    ):
+        """Args:
+        tokenizer: has `tokenize`, and `tokenize_with_offsets` if that is asked for.
+        special_tokens: the five entries of `get_special_tokens_dict`.
+        default_seq_length: of the root, and of `bert_pack_inputs` unless told otherwise.
+        assets: attribute of `.tokenize` -> file that is shipped for information under that
+          name; nothing reads it.
+        """
+        pack = BertPackInputs(default_seq_length, special_tokens)
+
+        def preprocess(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            return pack([tokenizer.tokenize(text)])
+
+        super().__init__(preprocess, input_signature=[_TEXT])
+        special = SpecialTokens(special_tokens)
+        self._tokenizer = tokenizer
+        self.tokenize = Tokenize(tokenizer, "tokenize", special)
+        for name, path in (assets or {}).items():
+            setattr(self.tokenize, name, tf.saved_model.Asset(str(path)))
+        if tokenize_with_offsets:
+            self.tokenize_with_offsets = Tokenize(tokenizer, "tokenize_with_offsets", special)
+        self.bert_pack_inputs = pack
+
+    def save(self, directory: Path) -> None:
+        """Writes the SavedModel; the text input of its `serving_default` is called `text`."""
+        signatures = {"serving_default": vars(self)["__call__"]}
+        tf.saved_model.save(self, str(directory), signatures=signatures)
