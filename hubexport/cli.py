@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, parser=command)
     return parser
 
 
@@ -52,7 +52,9 @@ def run(argv: Sequence[str]) -> int:
     except flags.Error as error:
         print(f"hubexport: error: {error}", file=sys.stderr)
         return UsageError.exit_code
-    arguments = make_parser().parse_args(argv)
+    arguments, unknown = make_parser().parse_known_args(argv)
+    if unknown:  # said by the command's own parser, with its usage
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     signal.signal(signal.SIGTERM, _terminated)
     try:
         return arguments.run(arguments)

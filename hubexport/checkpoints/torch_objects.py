@@ -38,8 +38,12 @@ _DTYPES = {
     **{name: name for name in ("float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu")},
     **{name: name for name in ("float8_e4m3fnuz", "float8_e5m2fnuz")},
     # Older spellings.
-    **{"float": "float32", "double": "float64", "half": "float16"},
-    **{"long": "int64", "int": "int32", "short": "int16"},
+    "float": "float32",
+    "double": "float64",
+    "half": "float16",
+    "long": "int64",
+    "int": "int32",
+    "short": "int16",
 }
 
 # Tensors that are not an array of numbers: known, harmless, and of no use here.

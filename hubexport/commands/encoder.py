@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     quiet_tensorflow()
     started = time.monotonic()
-    options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run")}
+    options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "parser")}
     record = export_encoder(**options, show_progress=True)
     for warning in record["warnings"]:
         print(f"hubexport: warning: {warning}", file=sys.stderr)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 
 from hubexport.checkpoints.source import LazyTensor, TensorSource
+from hubexport.checkpoints.training_state import training_state
 from hubexport.errors import TensorMismatchError, some_of
 from hubexport.families.bert import Bert
 from hubexport.families.tensor_map import AS_IS, Weight
@@ -15,23 +15,6 @@ from hubexport.saved_model.weights import Value
 
 WIDENED = ("float16", "bfloat16")
 """Dtypes whose every value float32 holds exactly."""
-
-# Tensors that training leaves in checkpoints, by what they are. They are no part of a model.
-_TRAINING_STATE = {
-    "tf1": {
-        "optimizer slots": r".*/(adam_[mv]|lamb_[mv]|Adam(_\d)?|AdamWeightDecayOptimizer(_\d)?"
-        r"|Momentum|accum)",
-        "step counters": r"global_step|beta[12]_power|.*/beta[12]_power",
-        "loss scaling": r"(.*/)?(loss_scale|good_steps)(/.*)?",
-    },
-    "tf2": {
-        "optimizer slots": r"(.*/)?\.OPTIMIZER_SLOT/.*|(.*/)?optimizer/.*",
-        "step counters": r"(.*/)?(save_counter|global_step)",
-    },
-    "hugging_face": {
-        "index buffers": r"(.*\.)?embeddings\.(position_ids|token_type_ids)",
-    },
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,10 +123,7 @@ def _account(
             tensor = source.find(weight.tensor)
             if tensor is not None:
                 known.setdefault(tensor.name, reason)
-    patterns = {
-        reason: re.compile(pattern) for reason, pattern in _TRAINING_STATE[source.layout].items()
-    }
-    patterns |= {f"head: {name}": pattern for name, pattern in family.other_heads.items()}
+    known = {**training_state(source), **known}
     skipped: dict[str, list[str]] = {}
     unused: list[str] = []
     untied: list[str] = []
@@ -152,7 +132,12 @@ def _account(
             continue
         needed_by, copy_of = family.duplicates.get(name, ("", ""))
         reason = known.get(name) or next(
-            (why for why, pattern in patterns.items() if pattern.fullmatch(name)), ""
+            (
+                f"head: {head}"
+                for head, names in family.other_heads.items()
+                if names.fullmatch(name)
+            ),
+            "",
         )
         if needed_by in tensors:
             if _digest(tensor) != _digest(source.tensors[tensors[copy_of]]):

@@ -82,6 +82,7 @@ _ROOTS = (
     "model",
     "encoder_network",
 )
+_OPTIMIZER = re.compile(r"(.*/)?(optimizer|\.OPTIMIZER_SLOT)/")
 _FUNCTIONAL_ORDER = (
     "_embedding_layer",
     "_position_embedding_layer",
@@ -134,6 +135,7 @@ class ModelGardenNames(Names):
     def _by_variable_name(self, path: str) -> str:
         """Heads are kept in a numbered list; what they are, only their variables' names say."""
         for tensor, variable in self._source.variable_names().items():
-            if f"/{variable}".endswith(f"/{path}"):
+            # Keras' newer optimizers name their slots after the variables: Adam/m/<name>.
+            if f"/{variable}".endswith(f"/{path}") and not _OPTIMIZER.match(tensor):
                 return tensor
         return path

@@ -11,10 +11,10 @@ from typing import Any
 from hubexport.checkpoints.opening import open_checkpoint
 from hubexport.checkpoints.source import TensorSource
 from hubexport.checkpoints.tensorflow import open_tensorflow
+from hubexport.checkpoints.training_state import training_state
 from hubexport.errors import CheckpointError, HubexportError
 from hubexport.families.dimensions import dimensions, dimensions_of_variables, layout_name
 from hubexport.inspection.model import find_model
-from hubexport.inspection.training_state import training_state
 from hubexport.saved_model.ops import IMPORTS
 from hubexport.saved_model.reading import PB, is_saved_model, read_saved_model
 from hubexport.saved_model.record import RECORD_PATH, load_record
@@ -39,7 +39,12 @@ def facts_about(path: Path) -> dict[str, Any]:
 
 
 def _checkpoint(source: TensorSource) -> dict[str, Any]:
-    state = training_state(source)
+    by_name = training_state(source)
+    state = {
+        name: by_name.get(name, f"not floating-point ({tensor.dtype})")
+        for name, tensor in source.tensors.items()
+        if name in by_name or "float" not in tensor.dtype
+    }
     sizes = dimensions(source)
     finding = find_model(source, sizes, state)
     variables = source.variable_names()

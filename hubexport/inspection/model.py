@@ -20,7 +20,7 @@ Parts = dict[str, tuple[int, int | None]]
 
 # Where no family's tables can be asked: parts by the names that their tensors have anywhere.
 _PARTS = {
-    "pooler": r"(.*[/.])?(pooler/dense|pooler\.dense|_pooler_layer|pooler_transform)[/.].*",
+    "pooler": r"(.*[/.])?(pooler[/.]dense|_pooler_layer|pooler_transform|cls_transform)[/.].*",
     "mlm": r"(.*[/.])?(cls[/.]predictions[/.]|masked_lm/(?!embedding_table)).*"
     r"|(.*/)?mlm/.*|lm_head\..*",
     "nsp": r"(.*[/.])?(cls[/.]seq_relationship|next_sentence)[/.].*",

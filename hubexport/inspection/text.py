@@ -56,7 +56,8 @@ def _checkpoint(facts: dict[str, Any]) -> Iterator[str]:
     if facts["saved_model"]:
         yield _line("part of", f"the SavedModel {facts['saved_model']}: inspect that for the rest")
     yield from _family(facts)
-    yield from _architecture(facts["architecture"], facts.get("configured"), facts["configuration"])
+    read = f"as {facts['configuration']} is read in this layout"
+    yield from _architecture(facts["architecture"], facts["configured"], read)
     yield from (_line("disagreement", text) for text in facts["disagreements"])
     if facts["family"] or facts["architecture"] or facts["parts"]:
         yield from _parts(facts["parts"], "" if facts["family"] else " found by their names")
@@ -87,7 +88,8 @@ def _saved_model(facts: dict[str, Any]) -> Iterator[str]:
     yield _line("tags", ", ".join(facts["tags"]) or "none")
     yield from _files(facts["files"])
     yield from _record(facts["record"])
-    yield from _architecture(facts["architecture"], None, None)
+    configured = (facts["record"] or {}).get("architecture")
+    yield from _architecture(facts["architecture"], configured, "by the record")
     count = facts["parameters"]
     trainable = _number(count["tensors"], "trainable variable")
     yield _line("parameters", f"{count['count']:,} in {trainable}")
@@ -131,7 +133,7 @@ def _family(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _architecture(
-    sizes: dict[str, Any] | None, configured: dict[str, Any] | None, file: str | None
+    sizes: dict[str, Any] | None, configured: dict[str, Any] | None, source: str
 ) -> Iterator[str]:
     if sizes is None:
         return
@@ -143,7 +145,7 @@ def _architecture(
         said = [f"activation {configured['hidden_act']}", f"epsilon {configured['layer_norm_eps']}"]
         if sizes["num_attention_heads"] is None:
             said.insert(0, f"attention heads {configured['num_attention_heads']}")
-        yield _line("", f"{', '.join(said)} (as {file} is read in this layout)")
+        yield _line("", f"{', '.join(said)} ({source})")
     elif sizes["num_attention_heads"] is None:
         yield _line("", "attention heads unknown: neither names nor shapes tell their number")
 
@@ -175,6 +177,9 @@ def _record(record: dict[str, Any] | None) -> Iterator[str]:
         text += [f"hubexport {maker}"] if maker else []
         text += [record["created"]] if "created" in record else []
         yield _line("record", ", ".join(text))
+        files = (record.get("checkpoint") or {}).get("files") or record.get("source_files") or ()
+        for file in files:
+            yield _line("", f"made from {file['name']}, SHA-256 {file['sha256']}")
         yield from (_line("", f"warning: {warning}") for warning in record.get("warnings") or ())
 
 

@@ -127,8 +127,8 @@ class _Objects:
 
     def walk(self, node_id: int, path: str, ancestors: tuple[int, ...]) -> Iterator[SubObject]:
         """The public parts below a node, parents first."""
-        if len(ancestors) >= _DEPTH:
-            return
+        if len(ancestors) >= _DEPTH or self._traces(node_id):
+            return  # children of a function are its traces
         for name, child_id in self._children(node_id).items():
             if _BOOKKEEPING.fullmatch(name) or child_id in (*ancestors, node_id):
                 continue

@@ -104,7 +104,7 @@ class SavedModelSummary:
 
     @property
     def num_parameters(self) -> int:
-        """Elements of all trainable variables."""
+        """Elements of all trainable variables, as stored: Keras 3 exports keep each one twice."""
         return sum(variable.size for variable in self.variables if variable.trainable)
 
     @property

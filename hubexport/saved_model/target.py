@@ -44,14 +44,14 @@ def check_space(export_path: Path, nbytes: int) -> None:
     Raises:
       ExportPathError: it has less.
     """
-    free = shutil.disk_usage(_existing(export_path)).free
-    if free < nbytes:
+    usage = shutil.disk_usage(_existing(export_path))
+    if usage.total and usage.free < nbytes:  # some file systems do not tell: total 0
         raise ExportPathError(
             "there is not enough room for the artifact",
             [
                 ("export path", str(export_path)),
                 ("needed", f"{nbytes / 2**20:,.0f} MiB"),
-                ("free", f"{free / 2**20:,.0f} MiB"),
+                ("free", f"{usage.free / 2**20:,.0f} MiB"),
             ],
             "make room, or choose a path on another file system.",
         )

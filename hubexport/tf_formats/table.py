@@ -3,7 +3,7 @@
 The format is LevelDB's (github.com/google/leveldb, doc/table_format.md), as in
 tensorflow/core/lib/io/table.cc: blocks of prefix-compressed records, each followed by a
 compression byte and a masked CRC-32C, an index block of block handles, and a 48-byte footer.
-TensorFlow writes these files without compression.
+TensorFlow writes these files without compression; some builds compressed blocks with Snappy.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _FOOTER_BYTES = 48
 _TRAILER_BYTES = 5  # compression type, CRC-32C
 _BLOCK_BYTES = 4096  # target size of a data block
 _CRC_MASK_DELTA = 0xA282EAD8
+_SNAPPY = 1  # the compression byte
+_MAXIMUM_BLOCK_BYTES = 64 << 20
 
 
 def mask_crc(crc: int) -> int:
@@ -124,9 +126,22 @@ def _block(data: bytes, offset: int, size: int) -> bytes:
     (masked,) = struct.unpack("<I", data[end + 1 : end + _TRAILER_BYTES])
     if google_crc32c.value(data[offset : end + 1]) != unmask_crc(masked):
         raise ValueError(f"a wrong checksum of the block at byte {offset}")
+    if data[end] == _SNAPPY:
+        return _uncompressed(data[offset:end])
     if data[end] != 0:
-        raise ValueError(f"compression of type {data[end]}, which TensorFlow does not write")
+        raise ValueError(f"compression of the unknown type {data[end]}")
     return data[offset:end]
+
+
+def _uncompressed(block: bytes) -> bytes:
+    import cramjam
+
+    if read_varint(block, 0)[0] > _MAXIMUM_BLOCK_BYTES:
+        raise ValueError("a block that claims to be larger than any index")
+    try:
+        return bytes(cramjam.snappy.decompress_raw(block))
+    except cramjam.DecompressionError as error:
+        raise ValueError(f"a block that Snappy cannot read ({error})") from error
 
 
 def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:

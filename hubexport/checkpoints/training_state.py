@@ -32,12 +32,10 @@ def training_state(source: TensorSource) -> dict[str, str]:
     """
     kinds = {kind: re.compile(pattern) for kind, pattern in _BY_NAME[source.layout].items()}
     found = {}
-    for name, tensor in source.tensors.items():
+    for name in source.tensors:
         kind = next((kind for kind, pattern in kinds.items() if pattern.fullmatch(name)), None)
         if kind is None and source.layout == "tf1" and name.rpartition("/")[0] in source.tensors:
             kind = "optimizer slots"
-        if kind is None and "float" not in tensor.dtype:
-            kind = f"not floating-point ({tensor.dtype})"
         if kind is not None:
             found[name] = kind
     return found

@@ -1,0 +1,142 @@
+"""`hubexport preprocessor`: exit codes, messages, and nothing left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hubexport import cli, errors
+
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+CASED = [*SPECIALS, *"abcdefg", "The", "##x"]
+
+# Runs the command lines of argv[1], a JSON list, in one process that ends if TensorFlow is loaded.
+_RUN = """
+import contextlib, io, json, sys
+from hubexport import cli
+results = []
+for argv in json.loads(sys.argv[1]):
+    with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.redirect_stdout(err):
+        try:
+            code = cli.run(argv)
+        except SystemExit as exit:
+            code = exit.code
+    results.append([code, err.getvalue()])
+assert "tensorflow" not in sys.modules
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Inputs in a directory of their own, so that tmp_path/out is all an export could leave."""
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    (inputs / "cased.txt").write_text("\n".join(CASED) + "\n")
+    (inputs / "unclear.txt").write_text("\n".join([*SPECIALS, "a", "b"]) + "\n")
+    (inputs / "bad.txt").write_text("\n".join(["a", "a", *SPECIALS[1:]]))
+    (inputs / "bad.model").write_bytes(b"[PAD]")
+    (tmp_path / "out" / "taken").mkdir(parents=True)
+    (tmp_path / "out" / "taken" / "thesis.txt").touch()
+    return tmp_path
+
+
+def test_errors(files):
+    out, inputs = files / "out", files / "inputs"
+    cased = f"--vocab_file={inputs / 'cased.txt'}"
+    sp_model = f"--sp_model_file={inputs / 'bad.model'}"
+    target = f"--export_path={out / 'made' / 'here'}"
+    cases = [
+        ([cased], 2, "--export_path"),
+        ([target], 2, "made from one vocabulary"),
+        ([target, cased, sp_model], 2, "made from one vocabulary"),
+        ([target, cased, "--default_seq_length=2"], 2, "smallest possible: 3"),
+        ([target, cased, "--default_seq_length=x"], 2, "invalid int value"),
+        ([target, sp_model, "--tokenize_with_offsets"], 2, "leave out --tokenize_with_offsets"),
+        ([target, cased, "--no_such_flag"], 2, "--no_such_flag"),
+        ([target, f"--vocab_file={inputs / 'absent'}"], 1, "cannot be read"),
+        ([target, f"--vocab_file={inputs / 'bad.txt'}"], 1, "'a' on lines 1, 2"),
+        ([target, sp_model, "--do_lower_case"], 1, "not a SentencePiece model"),
+        ([target, f"--vocab_file={inputs / 'unclear.txt'}"], 2, "--nodo_lower_case"),
+        ([f"--export_path={out / 'taken'}", cased], 1, "not empty"),
+        ([f"--export_path={out / 'taken' / 'thesis.txt'}", cased], 1, "not a directory"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN, json.dumps([["preprocessor", *c[0]] for c in cases])],
+        cwd=Path(errors.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for (argv, code, message), (found, output) in zip(cases, json.loads(done.stdout), strict=True):
+        assert (found, message in output) == (code, True), (argv, output)
+        assert "Traceback" not in output
+    assert [str(path.relative_to(out)) for path in sorted(out.rglob("*"))] == [
+        "taken",
+        "taken/thesis.txt",
+    ]
+
+
+def test_success(files, capsys):
+    """Casing by evidence, a warning on contradiction, replacing what is there."""
+    pytest.importorskip("tensorflow_text")
+    target = files / "out" / "taken"
+    argv = [
+        "preprocessor",
+        f"--vocab_file={files / 'inputs' / 'cased.txt'}",
+        f"--export_path={target}",
+        "--default_seq_length=16",
+        "--overwrite",
+    ]
+    assert cli.run(argv) == 0
+    out = capsys.readouterr().out
+    assert str(target) in out and "14 pieces, wordpiece" in out
+    assert "cased (in the vocabulary 1 of 9 pieces" in out
+    assert "[PAD] 0, [CLS] 2, [SEP] 3, [MASK] 4, [UNK] 1" in out
+    assert sorted(os.listdir(target)) == [
+        "assets",
+        "assets.extra",
+        "fingerprint.pb",
+        "saved_model.pb",
+        "variables",
+    ]
+    first = (target / "saved_model.pb").read_bytes()
+
+    assert cli.run([*argv, "--nodo_lower_case"]) == 0
+    assert (target / "saved_model.pb").read_bytes() == first  # the same, in one process
+    assert cli.run([*argv, "--do_lower_case"]) == 0
+    captured = capsys.readouterr()
+    assert "hubexport: warning: --do_lower_case was passed, but in the vocabulary" in captured.err
+    assert (target / "saved_model.pb").read_bytes() != first
+    record = json.loads((target / "assets.extra" / "hubexport.json").read_text("utf-8"))
+    assert len(record["warnings"]) == 1
+    assert record["command"][:3] == ["hubexport", "preprocessor", "--vocab_file=cased.txt"]
+    assert os.listdir(files / "out") == ["taken"]
+
+
+def test_failure_while_writing_leaves_nothing(files, monkeypatch):
+    pytest.importorskip("tensorflow_text")
+    from hubexport.exporting import preprocessor
+
+    def fail(directory):
+        assert (directory / "saved_model.pb").exists()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(preprocessor, "finish", fail)
+    target = files / "out" / "new" / "1"
+    argv = ["preprocessor", f"--vocab_file={files / 'inputs' / 'cased.txt'}"]
+    assert cli.run([*argv, f"--export_path={target}"]) == 1
+    assert os.listdir(files / "out") == ["taken"]
+
+
+def test_help_has_examples(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.run(["preprocessor", "--help"])
+    out = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert "--sp_model_file=30k-clean.model --do_lower_case" in out
+    assert "--nodo_lower_case" in out

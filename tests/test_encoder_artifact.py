@@ -1,0 +1,210 @@
+"""An exported encoder as its users meet it: loaded in a fresh process that knows no hubexport."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hubexport import export_encoder
+from hubexport.saved_model.reading import read_saved_model
+from tests import tiny
+
+CLOSE = 1e-5
+
+
+def use(step: str, work: Path) -> SimpleNamespace:
+    """Runs a step of encoder_user.py; its results, and what it wrote to stderr."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "1"}
+    process = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("encoder_user.py")), step, str(work)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=work,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-4000:]
+    return SimpleNamespace(log=process.stderr, **json.loads(process.stdout.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> SimpleNamespace:
+    """The artifact's summary and files, and what a user's program saw of it."""
+    work = tmp_path_factory.mktemp("encoder")
+    vocabulary = tiny.write_vocabulary(work / "vocab.txt")
+    record = export_encoder(
+        checkpoint=tiny.write_checkpoint(work / "checkpoint"),
+        export_path=work / "encoder",
+        vocab_file=vocabulary,
+        do_lower_case=True,
+    )
+    files = sorted(
+        str(path.relative_to(work / "encoder"))
+        for path in (work / "encoder").rglob("*")
+        if path.is_file()
+    )
+    summary = read_saved_model(work / "encoder")
+    vocabulary.unlink()
+    return SimpleNamespace(
+        record=record, files=files, summary=summary, work=work, user=use("first", work)
+    )
+
+
+def test_files_are_tensorflows_and_the_record(exported):
+    assert exported.files == [
+        "assets.extra/hubexport.json",
+        "assets/vocab.txt",
+        "fingerprint.pb",
+        "saved_model.pb",
+        "variables/variables.data-00000-of-00001",
+        "variables/variables.index",
+    ]
+
+
+def test_graph_holds_nothing_that_ties_it_to_a_place(exported):
+    record = exported.summary.record()
+    assert record["devices"] == []
+    assert not {"Assert", "EagerPyFunc", "PyFunc", "PyFuncStateless"} & set(record["ops"])
+    assert record["required_ops"] == {}
+    assert "custom gradients" not in exported.user.log
+
+
+def test_plain_tensorflow_is_enough(exported):
+    assert exported.user.plain["modules"] == []
+
+
+def test_outputs(exported):
+    plain = exported.user.plain
+    assert plain["shapes"] == {
+        "sequence_output": [3, 7, 16],
+        "pooled_output": [3, 16],
+        "default": [3, 16],
+        "encoder_outputs": [[3, 7, 16]] * 2,
+    }
+    assert plain["dtypes"] == ["float32"]
+    assert plain["last_is_sequence_output"] == 0
+    assert plain["default_is_pooled"] == 0
+    assert plain["other_shapes"] == [[1, 1, 16], [2, 24, 16], [5, 3, 16]]
+
+
+def test_results_depend_on_the_tokens_only(exported):
+    plain = exported.user.plain
+    assert plain["inference_repeats"] == 0
+    assert plain["padding_changes_nothing"] < CLOSE
+    assert plain["batch_changes_nothing"] < CLOSE
+
+
+def test_dropout_is_active_in_training(exported):
+    assert exported.user.plain["dropout_differs"]
+
+
+def test_a_sequence_beyond_the_positions_is_an_error(exported):
+    assert exported.user.plain["too_long"] == "InvalidArgumentError"
+
+
+def test_signature(exported):
+    signature = exported.user.plain["signature"]
+    assert signature["input_names"] == ["input_mask", "input_type_ids", "input_word_ids"]
+    assert signature["names"] == ["default", "pooled_output", "sequence_output"]
+    assert signature["output_shapes"] == {
+        "default": [None, 16],
+        "pooled_output": [None, 16],
+        "sequence_output": [None, None, 16],
+    }
+    assert signature["same"] < CLOSE
+
+
+def test_masked_language_model(exported):
+    mlm = exported.user.plain["mlm"]
+    assert mlm["shapes"]["mlm_logits"] == [3, 2, 50]
+    assert mlm["shapes"]["encoder_outputs"] == [[3, 7, 16]] * 2
+    assert mlm["same"] < CLOSE
+    assert mlm["signature_same"] < CLOSE
+    assert mlm["own_variables"] == [
+        "cls/predictions/output_bias:0",
+        "cls/predictions/transform/LayerNorm/beta:0",
+        "cls/predictions/transform/LayerNorm/gamma:0",
+        "cls/predictions/transform/dense/bias:0",
+        "cls/predictions/transform/dense/kernel:0",
+    ]
+    assert mlm["holds_encoder"]
+
+
+def test_next_sentence_prediction(exported):
+    nsp = exported.user.plain["nsp"]
+    assert nsp["shape"] == [3, 2]
+    assert nsp["own_variables"] == [
+        "cls/seq_relationship/output_bias:0",
+        "cls/seq_relationship/output_weights:0",
+    ]
+
+
+def test_variables_are_named_as_in_google_research_bert(exported):
+    plain = exported.user.plain
+    expected = {
+        name.removeprefix("bert/") + ":0" for name in tiny.tensor_shapes(tiny.CONFIG, heads=False)
+    }
+    assert set(plain["variables"]) == expected
+    assert plain["trainable"] == plain["variables"]
+    assert plain["regularization_losses"] == 0
+
+
+def test_vocabulary_travels_along(exported):
+    assert exported.user.plain["vocab"] == ["[PAD]", "[UNK]"]
+    assert exported.user.plain["do_lower_case"] is True
+
+
+@pytest.mark.parametrize("name", ["encoder", "mlm", "nsp"])
+def test_gradients(exported, name):
+    result = exported.user.gradients[name]
+    # The pooler is of no use to the loss of nsp only through pooled_output, which is in it too.
+    assert result["missing"] == []
+    assert result["finite"]
+    assert result["repeats"] == 0
+    assert result["other_target"]
+
+
+def test_gradients_inside_functions(exported):
+    assert exported.user.gradients["function_gradients"] < 1e-3
+    assert exported.user.gradients["jit_gradients"] < 1e-3
+    assert exported.user.gradients["second_order"]
+
+
+def test_xla(exported):
+    assert exported.user.compiled < CLOSE
+
+
+def test_keras_layer_trains(exported):
+    keras = exported.user.keras
+    assert keras["loss"][-1] < keras["loss"][0] / 2
+    assert keras["weights"] == len(exported.user.plain["variables"])
+    assert keras["unmoved"] == []
+    assert keras["frozen_weights"] == [0, keras["weights"]]
+    assert keras["mlm_shape"] == [3, 2, 50]
+    assert keras["mlm_weights"] == keras["weights"] + 5
+
+
+def test_mirrored_strategy(exported):
+    assert exported.user.keras["mirrored_replicas"] == 2
+    loss = exported.user.keras["mirrored_loss"]
+    assert loss[-1] < loss[0]
+
+
+def test_keras_3(exported):
+    assert exported.user.keras_3 < CLOSE
+
+
+def test_re_export_survives_the_original(exported):
+    assert not (exported.work / "encoder").exists()
+    second = use("second", exported.work)
+    for name in ("wrapped", "again"):
+        ours, theirs = getattr(second, name), getattr(exported.user, name)
+        for row, expected in zip(ours, theirs, strict=True):
+            assert row == pytest.approx(expected, abs=CLOSE)
+    assert second.again_mlm == [3, 2, 50]

@@ -1,0 +1,151 @@
+"""What a user's program does with preprocessors; run in a process of its own, without hubexport.
+
+    python preprocessor_user.py first WORK      uses WORK/<name>, re-exports, deletes the originals
+    python preprocessor_user.py second WORK     loads what the first one wrote
+
+Prints one JSON object {name: results}.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+import tensorflow_hub as hub
+import tensorflow_text  # noqa: F401  registers the ops
+import tf_keras
+
+NAMES = ("uncased", "cased", "albert")
+
+
+def plain(value):
+    """Ragged and dense tensors, dicts and sequences of them, as JSON knows them."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value.to_list() if isinstance(value, tf.RaggedTensor) else value.numpy().tolist()
+
+
+def rank_1(tokens):
+    return tokens.merge_dims(1, -1) if tokens.shape.rank > 2 else tokens
+
+
+def dtypes(tensors):
+    return sorted(
+        {tensor.dtype.name for tensor in tf.nest.flatten(tensors, expand_composites=False)}
+    )
+
+
+def keras_model(preprocessor):
+    """Two text inputs, the sub-objects as layers, a length that is not the default."""
+    inputs = [tf_keras.Input(shape=(), dtype=tf.string, name=name) for name in ("first", "second")]
+    tokenize = hub.KerasLayer(preprocessor.tokenize)
+    pack = hub.KerasLayer(preprocessor.bert_pack_inputs, arguments={"seq_length": 10})
+    return tf_keras.Model(inputs, pack([tokenize(text) for text in inputs]))
+
+
+class Wrapper(tf.Module):
+    """Another model that contains a preprocessor."""
+
+    def __init__(self, preprocessor):
+        super().__init__()
+        self.preprocessor = preprocessor
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def __call__(self, text):
+        return self.preprocessor(text)
+
+
+def first(path: Path, texts: tf.Tensor) -> dict:
+    preprocessor = hub.load(str(path))
+    tokens = preprocessor.tokenize(texts)
+    pack = preprocessor.bert_pack_inputs
+    result = {
+        "root": plain(preprocessor(texts)),
+        "dtypes": dtypes([preprocessor(texts), tokens, pack([tokens])]),
+        "tokens": plain(tokens),
+        "tokens_shape": tokens.shape.as_list()[1:],
+        "special": plain(preprocessor.tokenize.get_special_tokens_dict()),
+        "empty_batch": [
+            list(tensor.shape) for tensor in preprocessor(tf.constant([], tf.string)).values()
+        ],
+        "pair": plain(pack([tokens, tokens], seq_length=12)),
+        "pair_as_root": plain(pack([tokens, tokens])),
+        "single": plain(pack([rank_1(tokens)])),
+    }
+    pairs = [(tokens, rank_1(tokens)), (rank_1(tokens), tokens), (rank_1(tokens),) * 2]
+    result["other_pairs"] = [plain(pack(list(pair), seq_length=12)) for pair in pairs]
+    result["length_as_tensor"] = plain(pack([tokens, tokens], seq_length=tf.constant(12)))
+    result["serving"] = plain(preprocessor.signatures["serving_default"](text=texts))
+    signature = preprocessor.signatures["serving_default"].structured_input_signature
+    result["serving_input"] = repr(signature)
+    if hasattr(preprocessor, "tokenize_with_offsets"):
+        result["offsets"] = plain(preprocessor.tokenize_with_offsets(texts))
+    parts = [preprocessor, preprocessor.tokenize, pack]
+    result["variables"] = [
+        len(part.variables) + len(part.trainable_variables) + len(part.regularization_losses)
+        for part in parts
+    ]
+
+    batches = tf.data.Dataset.from_tensor_slices(texts).batch(2)
+    mapped = batches.map(preprocessor, num_parallel_calls=4)
+    result["mapped_shapes"] = [spec.shape.as_list() for spec in mapped.element_spec.values()]
+    rows = [batch["input_word_ids"].numpy().tolist() for batch in mapped]
+    result["mapped"] = [row for batch in rows for row in batch]
+
+    layer = hub.KerasLayer(str(path), trainable=False)
+    text = tf_keras.Input(shape=(), dtype=tf.string)
+    result["keras_root"] = plain(tf_keras.Model(text, layer(text))(texts))
+    pair_model = keras_model(preprocessor)
+    result["keras_weights"] = len(pair_model.weights) + len(layer.weights)
+    result["keras_pair"] = plain(pair_model([texts, texts]))
+
+    tf.saved_model.save(Wrapper(hub.load(str(path))), str(path) + "_module")
+    pair_model.save(str(path) + "_keras", include_optimizer=False)
+    result["asset"] = Path(asset(preprocessor.tokenize)).name
+    return result
+
+
+def asset(tokenize):
+    file = getattr(tokenize, "vocab_file", None) or tokenize.sp_model_file
+    return file.asset_path.numpy().decode()
+
+
+def second(path: Path, texts: tf.Tensor) -> dict:
+    wrapper = tf.saved_model.load(str(path) + "_module")
+    model = tf_keras.models.load_model(str(path) + "_keras", compile=False)
+    again = str(path) + "_again"
+    tf.saved_model.save(Wrapper(wrapper), again)
+    return {
+        "root": plain(wrapper(texts)),
+        "tokens": plain(wrapper.preprocessor.tokenize(texts)),
+        "pair": plain(
+            wrapper.preprocessor.bert_pack_inputs(
+                [wrapper.preprocessor.tokenize(texts)] * 2, seq_length=12
+            )
+        ),
+        "keras_pair": plain(model([texts, texts])),
+        "asset": Path(asset(wrapper.preprocessor.tokenize)).is_file(),
+        "again": plain(tf.saved_model.load(again)(texts)),
+    }
+
+
+def main() -> None:
+    step, work = sys.argv[1], Path(sys.argv[2])
+    texts = tf.constant(json.loads((work / "texts.json").read_text("utf-8")))
+    if step == "second":
+        print(json.dumps({name: second(work / name, texts) for name in NAMES}))
+        return
+    # Loaded side by side: none may take another's tables.
+    loaded = {name: hub.load(str(work / name)) for name in NAMES}
+    results = {name: first(work / name, texts) for name in NAMES}
+    for name, preprocessor in loaded.items():
+        results[name]["beside_others"] = plain(preprocessor(texts))
+        shutil.rmtree(work / name)
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
