@@ -1,0 +1,211 @@
+"""Every command once, on a tiny model, through the installed program: `make smoke`.
+
+    python tests/smoke.py
+
+Not collected by pytest: the test suite runs on one version of TensorFlow, this on any supported
+one. The last line is `N passed, M failed`; the exit status is 0 where nothing failed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+PROGRAM = Path(sys.executable).with_name("hubexport")
+PACKAGES = ("hubexport", "tensorflow", "tensorflow-text", "tensorflow-hub", "tf-keras", "numpy")
+TEXTS = ["cab fade", "a", ""]
+LENGTH = 12
+
+Check = tuple[str, Callable[[], None]]
+
+# Arguments, and what must stand in the output. Run in this order, in one directory.
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("--version", "hubexport "),
+    ("inspect checkpoint/bert_model.ckpt", "bert/embeddings/word_embeddings"),
+    ("inspect checkpoint/bert_model.ckpt --json --filter=LayerNorm", '"num_tensors"'),
+    (
+        "encoder --checkpoint=checkpoint/bert_model.ckpt --export_path=absent --dry_run",
+        "nothing written",
+    ),
+    (
+        "encoder --checkpoint=checkpoint/bert_model.ckpt --bert_config=checkpoint/bert_config.json "
+        "--vocab_file=vocab.txt --do_lower_case --export_path=encoder",
+        "L=2 H=16 A=2",
+    ),
+    (
+        "preprocessor --vocab_file=vocab.txt --do_lower_case --tokenize_with_offsets "
+        f"--default_seq_length={LENGTH} --export_path=preprocessor",
+        "50 pieces",
+    ),
+    ("inspect encoder", "mlm_logits"),
+    ("inspect preprocessor", "tensorflow_text"),
+)
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--reload"]:
+        passed, failed = run(reload_checks(Path(sys.argv[2])))
+        print(json.dumps({"passed": passed, "failed": failed}))
+        return 0
+    if not PROGRAM.is_file():
+        sys.exit(f"There is no {PROGRAM}.\nTo go on: {sys.executable} -m pip install .")
+    with tempfile.TemporaryDirectory(prefix="hubexport-smoke-") as directory:
+        work = Path(directory)
+        make_inputs(work)
+        passed, failed = run(command_checks(work))
+        # A process of its own, which has exported nothing and does not import hubexport.
+        child = subprocess.run(
+            [sys.executable, __file__, "--reload", directory], stdout=subprocess.PIPE, text=True
+        )
+    *lines, last = child.stdout.splitlines() or [""]
+    if child.returncode:
+        print(f"FAILED  the process that loads the artifacts ended with {child.returncode}")
+        failed += 1
+    else:
+        print("\n".join(lines))
+        passed, failed = passed + json.loads(last)["passed"], failed + json.loads(last)["failed"]
+    versions = [f"{package} {importlib.metadata.version(package)}" for package in PACKAGES]
+    print(", ".join([f"Python {platform.python_version()}", *versions]))
+    print(f"{passed} passed, {failed} failed")
+    return int(failed > 0)
+
+
+def run(checks: Sequence[Check]) -> tuple[int, int]:
+    """Runs the checks and reports each; how many passed, how many failed."""
+    failed = 0
+    for name, check in checks:
+        try:
+            check()
+            print(f"ok      {name}", flush=True)
+        except Exception:
+            failed += 1
+            print(f"FAILED  {name}\n{traceback.format_exc()}", flush=True)
+    return len(checks) - failed, failed
+
+
+def make_inputs(work: Path) -> None:
+    """A checkpoint with google-research/bert's names, its configuration, and a vocabulary."""
+    import tiny  # beside this file
+
+    tiny.write_checkpoint(work / "checkpoint")
+    tiny.write_vocabulary(work / "vocab.txt")
+
+
+def command_checks(work: Path) -> list[Check]:
+    """The program's commands, and that they wrote what they were asked to write."""
+
+    def hubexport(arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, *arguments.split()], cwd=work, capture_output=True, text=True, check=False
+        )
+
+    def succeeds(arguments: str, expected: str) -> Callable[[], None]:
+        def check() -> None:
+            done = hubexport(arguments)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert expected in done.stdout, f"no {expected!r} in:\n{done.stdout}"
+
+        return check
+
+    def refuses_to_replace() -> None:
+        done = hubexport(
+            "preprocessor --vocab_file=vocab.txt --do_lower_case --export_path=encoder"
+        )
+        assert done.returncode == 1, done
+        assert "not empty" in done.stderr and "to go on" in done.stderr, done.stderr
+
+    def wrote_two_artifacts() -> None:
+        found = sorted(path.name for path in work.iterdir())
+        assert found == ["checkpoint", "encoder", "preprocessor", "vocab.txt"], found
+
+    return [
+        *((f"hubexport {line}", succeeds(line, expected)) for line, expected in COMMANDS),
+        ("an export path that is not empty is refused", refuses_to_replace),
+        ("two artifacts and nothing else were written", wrote_two_artifacts),
+    ]
+
+
+def reload_checks(work: Path) -> list[Check]:
+    """What a user's program does with the two artifacts."""
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_hub as hub
+    import tensorflow_text  # noqa: F401  registers the preprocessor's ops
+
+    texts, batch = tf.constant(TEXTS), len(TEXTS)
+    loaded: dict[str, Any] = {}
+
+    def check_shape(tensor: tf.Tensor, *shape: int) -> None:
+        assert tensor.shape == shape, f"{tensor.shape}, expected {shape}"
+        assert np.isfinite(tensor.numpy()).all(), "values that are not finite"
+
+    def load() -> None:
+        for name in ("encoder", "preprocessor"):
+            loaded[name] = tf.saved_model.load(str(work / name))
+        assert "hubexport" not in sys.modules
+
+    def preprocess() -> None:
+        inputs = loaded["inputs"] = loaded["preprocessor"](texts)
+        assert sorted(inputs) == ["input_mask", "input_type_ids", "input_word_ids"], inputs
+        for tensor in inputs.values():
+            check_shape(tensor, batch, LENGTH)
+        # [CLS] c ##a ##b f ##a ##d ##e [SEP], [CLS] a [SEP], [CLS] [SEP]
+        assert inputs["input_mask"].numpy().sum(axis=1).tolist() == [9, 3, 2], inputs
+
+    def encode() -> None:
+        outputs = loaded["outputs"] = loaded["encoder"](loaded["inputs"])
+        check_shape(outputs["sequence_output"], batch, LENGTH, 16)
+        check_shape(outputs["pooled_output"], batch, 16)
+        check_shape(outputs["default"], batch, 16)
+        assert len(outputs["encoder_outputs"]) == 2
+
+    def heads() -> None:
+        inputs = {**loaded["inputs"], "masked_lm_positions": tf.ones([batch, 3], tf.int32)}
+        check_shape(loaded["encoder"].mlm(inputs)["mlm_logits"], batch, 3, 50)
+        check_shape(loaded["encoder"].nsp(loaded["inputs"])["nsp_logits"], batch, 2)
+
+    def signatures() -> None:
+        served = loaded["encoder"].signatures["serving_default"](**loaded["inputs"])
+        same(served["sequence_output"], loaded["outputs"]["sequence_output"])
+        ids = loaded["preprocessor"].signatures["serving_default"](text=texts)
+        same(ids["input_word_ids"], loaded["inputs"]["input_word_ids"])
+
+    def same(one: tf.Tensor, other: tf.Tensor) -> None:
+        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)
+
+    def keras_layers() -> None:
+        preprocessor = hub.KerasLayer(str(work / "preprocessor"))
+        encoder = hub.KerasLayer(str(work / "encoder"), trainable=True)
+        outputs = encoder(preprocessor(texts))
+        same(outputs["pooled_output"], loaded["outputs"]["pooled_output"])
+        assert encoder.trainable_variables and not preprocessor.variables
+
+    def map_dataset() -> None:
+        batches = tf.data.Dataset.from_tensor_slices(texts).batch(2).map(loaded["preprocessor"])
+        rows = tf.concat([each["input_word_ids"] for each in batches], axis=0)
+        same(rows, loaded["inputs"]["input_word_ids"])
+
+    return [
+        ("both load with tf.saved_model.load", load),
+        ("text -> preprocessor", preprocess),
+        ("preprocessor -> encoder", encode),
+        ("encoder.mlm and encoder.nsp", heads),
+        ("signatures give the same", signatures),
+        ("hub.KerasLayer gives the same", keras_layers),
+        ("Dataset.map(preprocessor) gives the same", map_dataset),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
