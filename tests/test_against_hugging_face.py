@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,9 @@ import pytest
 
 import hubexport
 from hubexport.errors import CheckpointError, ConfigurationError, TensorMismatchError
+from tests.material import material
 from tests.oracles import compare, inputs
 
-MATERIAL = Path(
-    os.environ.get("HUBEXPORT_MATERIAL", Path(__file__).parents[2] / "shared" / "material")
-)
 CLASSES = {
     "BertModel": (),
     "BertForPreTraining": ("mlm", "nsp"),
@@ -333,9 +330,7 @@ def test_a_pooler_that_is_asked_for_replaces_the_sentence_embedding(
 
 def test_a_real_toy_checkpoint(hf: Any, same: Callable[..., None], tmp_path: Path) -> None:
     """camphr's test model, saved by an early transformers."""
-    directory = MATERIAL / "checkpoints" / "hf_camphr_bert-test"
-    if not directory.is_dir():
-        pytest.skip("no test material; HUBEXPORT_MATERIAL tells where it is")
+    directory = material("checkpoints/hf_camphr_bert-test")
     model = hf.transformers.BertModel.from_pretrained(directory, attn_implementation="eager")
     model.eval()
     hubexport.export_encoder(checkpoint=directory, export_path=tmp_path / "out")

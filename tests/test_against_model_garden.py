@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import pytest
 
 import hubexport
 from hubexport.errors import CheckpointError
+from tests.material import material
 from tests.oracles import compare, inputs
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Input dict contained keys"),
     pytest.mark.filterwarnings("ignore:The initializer TruncatedNormal is unseeded"),
 ]
-MATERIAL = Path(
-    os.environ.get("HUBEXPORT_MATERIAL", Path(__file__).parents[2] / "shared" / "material")
-)
 
 
 @pytest.fixture(scope="session")
@@ -430,9 +427,7 @@ def test_fewer_positions(garden: Any, tmp_path: Path) -> None:
 
 def test_a_real_toy_checkpoint(garden: Any, same: Callable[..., None], tmp_path: Path) -> None:
     """keras-bert's test checkpoint, written by google-research/bert's pre-training."""
-    directory = MATERIAL / "checkpoints" / "tf1_keras-bert_toy"
-    if not directory.is_dir():
-        pytest.skip("no test material; HUBEXPORT_MATERIAL tells where it is")
+    directory = material("checkpoints/tf1_keras-bert_toy")
     import tensorflow as tf
 
     prefix = directory / "bert_model.ckpt"

@@ -13,6 +13,7 @@ from typing import Any
 
 from hubexport.errors import ConfigurationError
 
+MODULES = "modules.json"
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -42,40 +43,41 @@ class SentenceEmbedding:
         return " + ".join(self.modes) + (", normalized" if self.normalize else "")
 
 
+def transformer_directory(directory: Path) -> Path:
+    """Where a sentence-transformers directory keeps its encoder: itself, or a subdirectory.
+
+    Any other directory is given back as it is.
+
+    Raises:
+      ConfigurationError: an unreadable modules.json, or one that points elsewhere.
+    """
+    modules = _modules(directory)
+    if not modules or _kind(modules[0]) != "Transformer":
+        return directory
+    return _below(directory, modules[0].get("path", ""))
+
+
 def read_pipeline(directory: Path) -> SentenceEmbedding | None:
     """The sentence embedding of a sentence-transformers directory, or None if it is none.
 
     Raises:
       ConfigurationError: a pipeline with steps that are not reproduced, or unreadable files.
     """
-    modules_file = directory / "modules.json"
-    if not modules_file.is_file():
+    modules = _modules(directory)
+    if modules is None:
         return None
-    modules = _read(modules_file)
-    if not isinstance(modules, list) or not all(
-        isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
-    ):
-        raise ConfigurationError(
-            "modules.json is no list of sentence-transformers modules",
-            [("file", str(modules_file))],
-        )
-    kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
+    kinds = [_kind(module) for module in modules]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise ConfigurationError(
             "the sentence-transformers pipeline has steps that are not reproduced",
             [
-                ("file", str(modules_file)),
-                ("found", " -> ".join(kinds)),
+                ("file", str(directory / MODULES)),
+                ("found", " -> ".join(kinds) or "no steps"),
                 ("supported", "Transformer -> Pooling [-> Normalize]"),
             ],
             "pass --pooler to choose the pooled output yourself.",
         )
-    path = modules[1].get("path", "1_Pooling")
-    pooling_file = directory / str(path) / "config.json"
-    if not pooling_file.resolve().is_relative_to(directory.resolve()):
-        raise ConfigurationError(
-            "modules.json names a directory outside its own", [("path", str(path))]
-        )
+    pooling_file = _below(directory, modules[1].get("path", "1_Pooling")) / "config.json"
     pooling = _read(pooling_file)
     modes = _modes(pooling if isinstance(pooling, dict) else {})
     if not modes or not set(modes) <= set(_FLAGS.values()):
@@ -88,7 +90,36 @@ def read_pipeline(directory: Path) -> SentenceEmbedding | None:
             ],
             "pass --pooler to choose the pooled output yourself.",
         )
-    return SentenceEmbedding(modes, "Normalize" in kinds, (modules_file, pooling_file))
+    return SentenceEmbedding(modes, "Normalize" in kinds, (directory / MODULES, pooling_file))
+
+
+def _modules(directory: Path) -> list[dict[str, Any]] | None:
+    path = directory / MODULES
+    if not path.is_file():
+        return None
+    modules = _read(path)
+    if not isinstance(modules, list) or not all(
+        isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
+    ):
+        raise ConfigurationError(
+            f"{MODULES} is no list of sentence-transformers modules", [("file", str(path))]
+        )
+    return modules
+
+
+def _kind(module: dict[str, Any]) -> str:
+    # The class, whatever package the version at hand keeps it in.
+    return module["type"].rsplit(".", 1)[-1]
+
+
+def _below(directory: Path, path: Any) -> Path:
+    """A module's directory; by its name alone, since a download's cache is made of links."""
+    if not isinstance(path, str) or Path(path).is_absolute() or ".." in Path(path).parts:
+        raise ConfigurationError(
+            f"{MODULES} names a directory outside its own",
+            [("file", str(directory / MODULES)), ("path", repr(path))],
+        )
+    return directory / path
 
 
 def _modes(pooling: dict[str, Any]) -> tuple[str, ...]:

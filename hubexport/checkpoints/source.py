@@ -10,12 +10,13 @@ import abc
 import dataclasses
 import math
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
-from google_crc32c import Checksum
 
 from hubexport.errors import CheckpointError
 
@@ -77,18 +78,32 @@ class LazyTensor(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
+class Checksum:
+    """A CRC that a file format keeps: `crc32c` (TensorFlow) or `crc32` (zip, PyTorch)."""
+
+    kind: str
+    value: int
+
+    def extend(self, value: int, piece: memoryview) -> int:
+        """The checksum of what `value` is the checksum of, and of a piece more."""
+        if self.kind == "crc32":
+            return zlib.crc32(piece, value)
+        return google_crc32c.extend(value, piece.tobytes())
+
+
+@dataclasses.dataclass(frozen=True)
 class FileTensor(LazyTensor):
     """A tensor that lies row-major, little-endian and in one piece in a file.
 
     Attributes:
       path: the file.
       offset: of its first byte.
-      crc32c: its checksum (unmasked) where the format keeps one; verified whenever all is read.
+      checksum: of its bytes, where the format keeps one; verified whenever all is read.
     """
 
     path: Path
     offset: int
-    crc32c: int | None = None
+    checksum: Checksum | None = None
 
     @property
     def nbytes(self) -> int:
@@ -103,7 +118,7 @@ class FileTensor(LazyTensor):
         return data
 
     def chunks(self) -> Iterator[memoryview]:
-        yield from read_region(self.path, self.offset, self.nbytes, self.crc32c, self.name)
+        yield from read_region(self.path, self.offset, self.nbytes, self.checksum, self.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +175,7 @@ class TensorSource:
 
 
 def read_region(
-    path: Path, offset: int, nbytes: int, crc32c: int | None, name: str
+    path: Path, offset: int, nbytes: int, checksum: Checksum | None, name: str
 ) -> Iterator[memoryview]:
     """Reads bytes [offset, offset + nbytes) of a file in bounded pieces.
 
@@ -170,7 +185,7 @@ def read_region(
       CheckpointError: the file ends early, cannot be read, or its checksum differs.
     """
     buffer = memoryview(bytearray(min(CHUNK_BYTES, nbytes) or 1))
-    checksum = Checksum()
+    crc = 0
     try:
         with open(path, "rb", buffering=0) as file:
             file.seek(offset)
@@ -188,8 +203,8 @@ def read_region(
                         "copy or download the file again and compare its size with the original.",
                     )
                 piece = buffer[:count]
-                if crc32c is not None:
-                    checksum.update(piece.tobytes())
+                if checksum is not None:
+                    crc = checksum.extend(crc, piece)
                 left -= count
                 yield piece
     except OSError as error:
@@ -197,7 +212,7 @@ def read_region(
             "the checkpoint cannot be read",
             [("file", str(path)), ("system", error.strerror or str(error))],
         ) from error
-    if crc32c is not None and int.from_bytes(checksum.digest(), "big") != crc32c:
+    if checksum is not None and crc != checksum.value:
         raise CheckpointError(
             f"the checkpoint is damaged: the checksum of {name} does not match its bytes",
             [("file", str(path))],

@@ -14,7 +14,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from hubexport.checkpoints.source import FileTensor, LazyTensor, TensorSource, read_region
+from hubexport.checkpoints.source import Checksum, FileTensor, LazyTensor, TensorSource, read_region
 from hubexport.errors import CheckpointError
 from hubexport.tf_formats import bundle, protos, table
 
@@ -41,7 +41,12 @@ def open_tensorflow(prefix: Path) -> TensorSource:
             continue
         name = _tensor_name(entry.name) if object_based else entry.name
         tensors[name] = FileTensor(
-            name, entry.shape, entry.dtype, entry.path, entry.offset, entry.crc32c
+            name,
+            entry.shape,
+            entry.dtype,
+            entry.path,
+            entry.offset,
+            Checksum("crc32c", entry.crc32c),
         )
     files = [prefix.with_name(prefix.name + ".index")]
     files += sorted({entry.path for entry in entries.values()})

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.checkpoints.restricted_pickle import MAX_PICKLE_BYTES, RestrictedUnpickler
-from hubexport.checkpoints.source import TensorSource
+from hubexport.checkpoints.source import Checksum, TensorSource
 from hubexport.checkpoints.torch_legacy import open_legacy
 from hubexport.checkpoints.torch_objects import Storage, finder, typed_storage
 from hubexport.checkpoints.torch_tensors import (
@@ -164,8 +164,13 @@ class _Members:
 
     def _read(self, name: str, limit: int) -> bytes:
         """A small member, whatever size it claims to be."""
-        with self._archive.open(self._infos[self._root + name]) as member:
-            data = member.read(limit + 1)
+        info = self._infos[self._root + name]
+        if info.CRC == 0 and info.compress_type == zipfile.ZIP_STORED:
+            # Saved without checksums, which zipfile would take for damage.
+            data = bytes(self._locate(info).read(0, min(info.file_size, limit + 1)))
+        else:
+            with self._archive.open(info) as member:
+                data = member.read(limit + 1)
         if len(data) > limit:
             raise _damaged(self._path, f"more than {limit:,} bytes of {name}")
         return data
@@ -191,7 +196,9 @@ class _Members:
             or offset + info.file_size > size
         ):
             raise _damaged(self._path, f"no {clipped(info.filename)} where it should be")
-        return file_bytes(self._path, offset, info.file_size)
+        # torch.serialization.set_crc32_options(False) leaves 0 instead of checksums.
+        checksum = Checksum("crc32", info.CRC) if info.CRC else None
+        return file_bytes(self._path, offset, info.file_size, checksum)
 
     def _decompressor(self, info: zipfile.ZipInfo) -> Any:
         path = self._path

@@ -16,6 +16,7 @@ import numpy as np
 
 from hubexport.checkpoints.restricted_pickle import StandIn
 from hubexport.checkpoints.source import (
+    Checksum,
     ComputedTensor,
     FileTensor,
     LazyTensor,
@@ -42,14 +43,18 @@ class StoredBytes:
       nbytes: how many there are.
       offset: of the first one in the file, or None where they are compressed.
       read: gives [start, start + count) of them, for what is not one piece of the file.
+      checksum: of all of them, where the file keeps one.
     """
 
     nbytes: int
     offset: int | None
     read: Callable[[int, int], bytearray]
+    checksum: Checksum | None = None
 
 
-def file_bytes(path: Path, offset: int, nbytes: int) -> StoredBytes:
+def file_bytes(
+    path: Path, offset: int, nbytes: int, checksum: Checksum | None = None
+) -> StoredBytes:
     """A storage that lies in the file as it is."""
 
     def read(start: int, count: int) -> bytearray:
@@ -58,7 +63,7 @@ def file_bytes(path: Path, offset: int, nbytes: int) -> StoredBytes:
             data += piece
         return data
 
-    return StoredBytes(nbytes, offset, read)
+    return StoredBytes(nbytes, offset, read, checksum)
 
 
 def select_state_dict(path: Path, value: Any) -> dict[str, TorchTensor]:
@@ -159,7 +164,9 @@ def _lazy_tensor(path: Path, name: str, tensor: TorchTensor, stored: StoredBytes
     start = storage.start + offset * itemsize
     contiguous = _is_contiguous(shape, stride)
     if contiguous and stored.offset is not None:
-        return FileTensor(name, shape, dtype, path, stored.offset + start)
+        whole = start == 0 and nbytes == stored.nbytes
+        checksum = stored.checksum if whole else None
+        return FileTensor(name, shape, dtype, path, stored.offset + start, checksum)
     if math.prod(shape) > span and nbytes > MAX_REPEATED_BYTES:
         raise refuse(f"{nbytes:,} bytes that repeat {span * itemsize:,} bytes of a storage")
 

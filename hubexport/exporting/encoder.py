@@ -17,6 +17,8 @@ from hubexport.progress import bytes_bar
 from hubexport.saved_model.record import environment, source_file, write_record
 from hubexport.saved_model.target import check_space, check_target, staged_directory
 
+_PATHS = ("checkpoint", "bert_config", "encoder_config", "vocab_file", "sp_model_file")
+
 
 def export_encoder(
     *,
@@ -190,11 +192,15 @@ def _given(**arguments: Any) -> dict[str, Any]:
 
 
 def _command(arguments: Mapping[str, Any]) -> list[str]:
-    """The command line that gives this artifact again, less its export path."""
+    """The command line that gives this artifact again, less its export path.
+
+    Files by their names only: where they lay is no part of the artifact, and nobody's business.
+    """
     command = ["hubexport", "encoder"]
     for name, value in arguments.items():
         if isinstance(value, bool):
             command.append(f"--{name}" if value else f"--no{name}")
         else:
+            value = Path(value).absolute().name if name in _PATHS else value
             command.append(f"--{name}={value}")
     return command

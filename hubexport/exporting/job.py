@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.checkpoints.opening import open_checkpoint
-from hubexport.checkpoints.sentence_transformers import read_pipeline
+from hubexport.checkpoints.sentence_transformers import read_pipeline, transformer_directory
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import ConfigurationError, UsageError
 from hubexport.exporting.heads import HeadChoice, choose_heads
@@ -101,11 +101,13 @@ def make_job(
     """
     if pooler is not None and pooler not in POOLERS:
         raise UsageError(f"there is no pooler {pooler!r}", [("poolers", ", ".join(POOLERS))])
+    directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    if checkpoint.is_dir():
+        checkpoint = transformer_directory(checkpoint)
     source = open_checkpoint(checkpoint)
     configuration = _configuration(bert_config, encoder_config, checkpoint)
     family_class, evidence = choose(family, configuration, source)
     model = family_class(configuration, source, overrides)
-    directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
     # What is asked for replaces what the directory declares, supported or not.
     sentence = read_pipeline(directory) if pooler is None else None
     pooler_choice = choose_pooler(pooler, model, source, sentence)

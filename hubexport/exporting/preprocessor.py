@@ -55,12 +55,14 @@ def export_preprocessor(
     model, special, pieces = _read(vocab_file, sp_model_file)
     casing = decide_lower_case(do_lower_case, model)
     attribute = "vocab_file" if vocab_file else "sp_model_file"
+    config = model.path.parent / TOKENIZER_CONFIG
     record: dict[str, Any] = {
         "kind": "preprocessor",
         "tokenizer": {
             "kind": "wordpiece" if vocab_file else "sentencepiece",
             "attribute": attribute,
             "file": source_file(model.path),
+            "tokenizer_config": source_file(config) if config.is_file() else None,
             "vocab_size": len(model.pieces),
             "do_lower_case": casing.lower_case,
             "do_lower_case_reason": casing.reason,
@@ -71,7 +73,6 @@ def export_preprocessor(
         },
         "default_seq_length": default_seq_length,
         "tokenize_with_offsets": tokenize_with_offsets,
-        "source_files": _source_files(model.path),
         "warnings": casing.warnings,
         "command": [
             "hubexport",
@@ -152,12 +153,6 @@ def _read(
     pieces = sentencepiece_model.read_sentencepiece(sp_model_file)
     special = sentencepiece_model.special_tokens(pieces)
     return pieces, special, sentencepiece_model.SPECIAL_PIECES
-
-
-def _source_files(path: Path) -> list[dict[str, Any]]:
-    """The vocabulary, and what may have decided its casing."""
-    config = path.parent / TOKENIZER_CONFIG
-    return [source_file(path)] + ([source_file(config)] if config.is_file() else [])
 
 
 def _save(

@@ -9,7 +9,7 @@ from typing import Any
 
 from hubexport.errors import UsageError, VocabularyError
 from hubexport.saved_model.record import source_file
-from hubexport.tokenizers.casing import decide_lower_case
+from hubexport.tokenizers.casing import TOKENIZER_CONFIG, decide_lower_case
 from hubexport.tokenizers.sentencepiece_model import read_sentencepiece
 from hubexport.tokenizers.vocabulary import read_wordpiece
 
@@ -51,9 +51,11 @@ class TokenizerFiles:
         """What the record says of it."""
         if not self.attribute:
             return None
+        config = self.path.parent / TOKENIZER_CONFIG
         return {
             "attribute": self.attribute,
             "file": source_file(self.path),
+            "tokenizer_config": source_file(config) if config.is_file() else None,
             "vocab_size": self.size,
             "do_lower_case": self.lower_case,
             "do_lower_case_reason": self.reason,

@@ -15,6 +15,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from hubexport import __version__
 from hubexport.errors import HubexportError
 
 SCHEMA_VERSION = 1
@@ -66,7 +67,7 @@ def load_record(saved_model: str | os.PathLike[str]) -> dict[str, Any]:
 
 def environment() -> dict[str, str]:
     """Versions of what an artifact was made with."""
-    versions = {"hubexport": _version("hubexport"), "python": platform.python_version()}
+    versions = {"hubexport": __version__, "python": platform.python_version()}
     return versions | {package: _version(package) for package in _PACKAGES}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import struct
 from pathlib import Path
@@ -19,10 +18,7 @@ from hubexport.checkpoints.sharded import open_sharded
 from hubexport.checkpoints.source import FileTensor
 from hubexport.checkpoints.torch_pickle import open_torch
 from hubexport.errors import CheckpointError, UnsafeCheckpointError
-
-MATERIAL = Path(
-    os.environ.get("HUBEXPORT_MATERIAL", Path(__file__).parents[2] / ".." / "shared" / "material")
-)
+from tests.material import material
 
 DTYPES = [
     torch.float64,
@@ -84,9 +80,7 @@ def test_all_dtypes(tmp_path):
 
 
 def test_real_file():
-    path = MATERIAL / "checkpoints" / "hf_gpt_capp" / "model.safetensors"
-    if not path.is_file():
-        pytest.skip("no material")
+    path = material("checkpoints/hf_gpt_capp/model.safetensors")
     source = open_safetensors(path)
     with safe_open(path, framework="numpy") as oracle:
         assert set(source.tensors) == set(oracle.keys())

@@ -20,10 +20,8 @@ from hubexport.checkpoints.source import ComputedTensor, FileTensor
 from hubexport.checkpoints.torch_legacy import MAGIC_NUMBER
 from hubexport.checkpoints.torch_pickle import open_torch
 from hubexport.errors import CheckpointError, UnsafeCheckpointError
+from tests.material import material
 
-MATERIAL = Path(
-    os.environ.get("HUBEXPORT_MATERIAL", Path(__file__).parents[2] / ".." / "shared" / "material")
-)
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
 DTYPES = [
@@ -241,9 +239,7 @@ def test_python_2_pickle(tmp_path):
 
 
 def test_real_file():
-    path = MATERIAL / "checkpoints" / "hf_camphr_bert-test" / "pytorch_model.bin"
-    if not path.is_file():
-        pytest.skip("no material")
+    path = material("checkpoints/hf_camphr_bert-test/pytorch_model.bin")
     assert_equal(open_torch(path), dict(torch.load(path, weights_only=True)))
 
 
@@ -504,3 +500,22 @@ def test_fuzz(tmp_path, zipped):
             read_all(path)
         except CheckpointError:
             pass
+
+
+def test_flipped_bit_in_a_tensor(tmp_path):
+    """The zip format keeps a checksum of every storage."""
+    path = save({"a": torch.arange(1000.0)}, tmp_path / "x")
+    data = path.read_bytes()
+    place = data.index(np.arange(1000, dtype="f4").tobytes()) + 1234
+    path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    with pytest.raises(CheckpointError, match="checksum of a does not match"):
+        open_torch(path).tensors["a"].read()
+
+
+def test_saved_without_checksums(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save({"a": torch.arange(10.0)}, tmp_path / "x")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    np.testing.assert_array_equal(open_torch(path).tensors["a"].read(), np.arange(10.0))

@@ -419,7 +419,7 @@ def test_record(exported):
     record = load_record(directory / "one")
     assert record["created"] == "2023-11-14T22:13:20Z"
     assert record["command"] == [
-        "hubexport", "encoder", "--checkpoint=checkpoint/bert_model.ckpt", "--heads=auto",
+        "hubexport", "encoder", "--checkpoint=bert_model.ckpt", "--heads=auto",
         "--vocab_file=vocab.txt", "--do_lower_case",
     ]  # fmt: skip
     assert [file["name"] for file in record["checkpoint"]["files"]] == [

@@ -2,13 +2,11 @@
 
 import argparse
 import json
-import os
 import shutil
 import struct
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,15 +16,7 @@ from hubexport.errors import CheckpointError, HubexportError, UsageError
 from hubexport.saved_model.record import write_record
 from hubexport.tf_formats import protos
 from hubexport.tf_formats.bundle import BundleWriter
-
-CHECKPOINTS = (
-    Path(
-        os.environ.get(
-            "HUBEXPORT_MATERIAL", Path(__file__).parents[2] / ".." / "shared" / "material"
-        )
-    )
-    / "checkpoints"
-)
+from tests.material import material
 
 _RUN = """
 import argparse, sys, time
@@ -60,10 +50,7 @@ def facts(run):
 
 
 def real(name):
-    path = CHECKPOINTS / name
-    if not path.exists():
-        pytest.skip(f"no test material {path}; HUBEXPORT_MATERIAL tells where it is")
-    return path
+    return material(f"checkpoints/{name}")
 
 
 def line(text, label):
@@ -157,7 +144,6 @@ def saved_model(tmp_path):
 
 def test_never_imports_tensorflow(tiny, saved_model):
     paths = [tiny, tiny / "model.ckpt.index", saved_model]
-    paths += [path for path in CHECKPOINTS.glob("hf_*") if path.exists()]
     done = subprocess.run(
         [sys.executable, "-c", _RUN, *map(str, paths)], capture_output=True, text=True, check=False
     )

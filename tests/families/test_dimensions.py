@@ -14,10 +14,7 @@ import pytest
 from hubexport.checkpoints.opening import open_checkpoint
 from hubexport.checkpoints.source import ComputedTensor, TensorSource
 from hubexport.families.dimensions import Dimensions, describe, dimensions, layout_name
-
-MATERIAL = Path(
-    os.environ.get("HUBEXPORT_MATERIAL", Path(__file__).parents[2] / ".." / "shared" / "material")
-)
+from tests.material import material
 
 # No two sizes are equal, so that a swapped axis is a wrong size.
 SIZES = Dimensions(
@@ -201,9 +198,7 @@ REAL = {
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_checkpoints(name):
-    path = MATERIAL / "checkpoints" / name
-    if not path.exists():
-        pytest.skip(f"no test material {path}; HUBEXPORT_MATERIAL tells where it is")
+    path = material(f"checkpoints/{name}")
     sizes = dimensions(open_checkpoint(path))
     assert sizes == (Dimensions(*REAL[name]) if REAL[name] else None)
 

@@ -8,6 +8,7 @@ from hubexport.errors import ConfigurationError, UsageError
 from hubexport.tokenizers.casing import decide_lower_case, letter_case_evidence
 from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
 from hubexport.tokenizers.vocabulary import Vocabulary, read_wordpiece
+from tests.material import material
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused7]", "<S>")
 LOWER = tuple(f"{a}{b}{c}" for a in "abcdefghijk" for b in "lmnopqrstu" for c in "uvwxyzabcd")
@@ -133,7 +134,7 @@ def test_broken_configuration(make, content):
         decide_lower_case(None, vocabulary)
 
 
-def test_real_vocabularies(material):
+def test_real_vocabularies():
     expected = {"uncased_en": True, "cased_en": False, "multi_cased": False, "chinese": True}
     for name, lower_case in expected.items():
         vocabulary = read_wordpiece(material(f"wordpiece/{name}/vocab.txt"))

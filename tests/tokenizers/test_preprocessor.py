@@ -273,6 +273,6 @@ def test_records(used):
         "tokenize_with_offsets",
         "tokenize_with_offsets.get_special_tokens_dict",
     }
-    assert record["source_files"][0]["name"] == "uncased.txt"
+    assert record["tokenizer"]["file"]["name"] == "uncased.txt"
     assert not [flag for flag in record["command"] if "/" in flag]
     assert used["records"]["albert"]["tokenizer"]["kind"] == "sentencepiece"

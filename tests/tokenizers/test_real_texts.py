@@ -11,16 +11,17 @@ from hubexport.tokenizers.sentencepiece import SentencePieceTokenizer  # noqa: E
 from hubexport.tokenizers.sentencepiece_model import read_sentencepiece  # noqa: E402
 from hubexport.tokenizers.vocabulary import read_wordpiece  # noqa: E402
 from hubexport.tokenizers.wordpiece import WordPieceTokenizer  # noqa: E402
+from tests.material import material  # noqa: E402
 
 
 @pytest.mark.parametrize(
     ("vocabulary", "lower_case"),
     [("uncased_en", True), ("cased_en", False), ("multi_cased", False), ("chinese", True)],
 )
-def test_wordpiece(material, vocabulary, lower_case):
+def test_wordpiece(vocabulary, lower_case):
     """Against tensorflow_text's BertTokenizer, which is what Model Garden's preprocessors run."""
     path = material(f"wordpiece/{vocabulary}/vocab.txt")
-    inputs = real_texts(material)
+    inputs = real_texts()
     reference = text.BertTokenizer(str(path), lower_case=lower_case, token_out_type=tf.int32)
     tokenizer = WordPieceTokenizer(read_wordpiece(path), lower_case)
     assert_same(tokenizer.tokenize(inputs), reference.tokenize(inputs))
@@ -30,10 +31,10 @@ def test_wordpiece(material, vocabulary, lower_case):
 
 
 @pytest.mark.parametrize("lower_case", [True, False])
-def test_sentencepiece(material, lower_case):
+def test_sentencepiece(lower_case):
     """Against Model Garden's layer, which strips diacritics in both cases."""
     text_layers = pytest.importorskip("official.nlp.modeling.layers.text_layers")
-    inputs = real_texts(material)
+    inputs = real_texts()
     tiny = material("sentencepiece/keras_hub_tiny/albert_test_vocab.spm")
     reference = text_layers.SentencepieceTokenizer(
         model_file_path=str(tiny), lower_case=lower_case, strip_diacritics=True
@@ -42,7 +43,7 @@ def test_sentencepiece(material, lower_case):
     assert_same(tokenizer.tokenize(inputs), reference(inputs))
 
 
-def real_texts(material):
+def real_texts():
     """string [lines]: English, Japanese, Arabic, Hindi, Russian, Chinese, and naughty strings."""
     lines = material("text/blns/blns.txt").read_text("utf-8").split("\n")
     lines += material("text/en/botchan.txt").read_text("utf-8").split("\n")[:400]

@@ -9,6 +9,7 @@ import pytest
 
 from hubexport import errors
 from hubexport.tokenizers import sentencepiece_model, vocabulary
+from tests.material import material
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -141,7 +142,7 @@ def test_sentencepiece_damaged(tmp_path):
             sentencepiece_model.read_sentencepiece(tmp_path / "m")
 
 
-def test_real_vocabularies(material):
+def test_real_vocabularies():
     chinese = vocabulary.read_wordpiece(material("wordpiece/chinese/vocab.txt"))
     assert len(chinese.pieces) == 21128
     assert (chinese.pieces[343], chinese.pieces[13502]) == ("\u2028", "##\u2028")
