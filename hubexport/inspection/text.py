@@ -177,8 +177,9 @@ def _record(record: dict[str, Any] | None) -> Iterator[str]:
         text += [f"hubexport {maker}"] if maker else []
         text += [record["created"]] if "created" in record else []
         yield _line("record", ", ".join(text))
-        files = (record.get("checkpoint") or {}).get("files") or record.get("source_files") or ()
-        for file in files:
+        files = list((record.get("checkpoint") or {}).get("files") or ())
+        files += [(record.get("tokenizer") or {}).get("file")]
+        for file in filter(None, files):
             yield _line("", f"made from {file['name']}, SHA-256 {file['sha256']}")
         yield from (_line("", f"warning: {warning}") for warning in record.get("warnings") or ())
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
 import json
 import os
 import pickle
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
+import termios
 import time
 import zipfile
 from pathlib import Path
@@ -198,6 +202,20 @@ class TestFiles:
         index = prefix.with_name(prefix.name + ".index")
         index.write_bytes(index.read_bytes()[:-9])
         assert "not an intact TensorFlow checkpoint index" in refused(f"--checkpoint={prefix}")
+
+    def test_unreadable(self, refused, tmp_path):
+        """A directory is where a file should be: nobody, root included, reads it."""
+        prefix = tiny.write_checkpoint(tmp_path)
+        config = tmp_path / "bert_config.json"
+        config.unlink()
+        config.mkdir()
+        message = refused(f"--checkpoint={prefix}", f"--bert_config={config}")
+        assert "the configuration cannot be read" in message and str(config) in message
+        config.rmdir()
+        index = prefix.with_name(prefix.name + ".index")
+        index.unlink()
+        index.mkdir()
+        assert "there is no checkpoint" in refused(f"--checkpoint={prefix}")
 
     def test_data_file_missing(self, refused, tmp_path):
         prefix = tiny.write_checkpoint(tmp_path)
@@ -400,6 +418,24 @@ def test_summary(exported):
         assert part in process.stdout
     assert "MiB" in process.stdout
     assert "%|" not in process.stderr  # no progress bar where there is no terminal
+
+
+def test_progress_bar_on_a_terminal(exported, tmp_path):
+    """Weights are counted on stderr where that is a terminal; stdout stays clean."""
+    _, _, prefix = exported
+    terminal, stderr = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.run(
+        [*PROGRAM, f"--checkpoint={prefix}", f"--export_path={tmp_path}/out"],
+        stdout=subprocess.PIPE, stderr=stderr, text=True, check=True,
+    )  # fmt: skip
+    os.close(stderr)
+    shown = b""
+    with contextlib.suppress(OSError):  # what a terminal says at its end
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    assert b"weights:" in shown and b"%|" in shown
+    assert "weights:" not in process.stdout
 
 
 def test_exports_are_reproducible(exported):
