@@ -16,7 +16,14 @@ from processes import Run, alternate, machine, median, run  # noqa: E402
 from tests import tiny  # noqa: E402
 
 # Exit codes are not what is measured: the error's own is swallowed.
-_CODE = "import sys\nfrom hubexport import cli\ntry:\n    cli.run(sys.argv[1:])\nexcept SystemExit:\n    pass"
+_CODE = """
+import sys
+from hubexport import cli
+try:
+    cli.run(sys.argv[1:])
+except SystemExit:
+    pass
+"""
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from hubexport.checkpoints.opening import open_checkpoint
 from hubexport.checkpoints.sentence_transformers import read_pipeline, transformer_directory
 from hubexport.checkpoints.source import TensorSource
-from hubexport.errors import ConfigurationError, UsageError
+from hubexport.errors import CheckpointError, ConfigurationError, UsageError
 from hubexport.exporting.heads import HeadChoice, choose_heads
 from hubexport.exporting.plan import Plan, make_plan
 from hubexport.exporting.pooler import POOLERS, PoolerChoice, choose_pooler
@@ -105,6 +105,7 @@ def make_job(
     if checkpoint.is_dir():
         checkpoint = transformer_directory(checkpoint)
     source = open_checkpoint(checkpoint)
+    _check_complete(source)
     configuration = _configuration(bert_config, encoder_config, checkpoint)
     family_class, evidence = choose(family, configuration, source)
     model = family_class(configuration, source, overrides)
@@ -135,6 +136,16 @@ def make_job(
         tokenizer.with_model(config.vocab_size),
         plan,
     )
+
+
+def _check_complete(source: TensorSource) -> None:
+    """An index can be read without its data, which is enough to inspect but not to export."""
+    if absent := [file.name for file in source.files if not file.is_file()]:
+        raise CheckpointError(
+            "the checkpoint is not complete",
+            [("checkpoint", str(source.path)), ("not there", ", ".join(absent))],
+            "copy or download these files too, into the same directory.",
+        )
 
 
 def _configuration(
