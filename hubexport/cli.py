@@ -50,23 +50,28 @@ def run(argv: Sequence[str]) -> int:
     try:
         argv = flags.FlagValues().read_flags_from_files(list(argv), force_gnu=True)
     except flags.Error as error:
-        print(f"hubexport: error: {error}", file=sys.stderr)
+        message = str(error).removeprefix("ERROR:: ")
+        print(f"hubexport: error: {message}", file=sys.stderr)
         return UsageError.exit_code
     arguments, unknown = make_parser().parse_known_args(argv)
     if unknown:  # said by the command's own parser, with its usage
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
     try:
         return arguments.run(arguments)
     except HubexportError as error:
         print(f"hubexport: error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # where no part knew better what it means
+        if isinstance(error, BrokenPipeError):  # the reader of our output went away
+            sys.stderr.close()
+            return 0
+        print(f"hubexport: error: {error.strerror}: {error.filename}", file=sys.stderr)
+        return HubexportError.exit_code
     except KeyboardInterrupt:
         print("hubexport: interrupted; nothing was written", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away
-        sys.stderr.close()
-        return 0
 
 
 def main() -> None:

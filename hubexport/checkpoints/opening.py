@@ -11,7 +11,8 @@ from hubexport.checkpoints.sharded import open_sharded
 from hubexport.checkpoints.source import TensorSource
 from hubexport.checkpoints.tensorflow import open_tensorflow
 from hubexport.checkpoints.torch_pickle import open_torch
-from hubexport.errors import CheckpointError
+from hubexport.checkpoints.untrusted import looks_like, reading
+from hubexport.errors import CheckpointError, some_of
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
 
@@ -34,7 +35,8 @@ _SUFFIXES: tuple[tuple[str, Callable[[Path], TensorSource]], ...] = (
 
 def is_archive(path: Path) -> bool:
     """Whether the path is an archive to be unpacked before its checkpoint can be opened."""
-    return path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES)
+    with reading(path):
+        return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
 def open_checkpoint(path: Path) -> TensorSource:
@@ -47,12 +49,17 @@ def open_checkpoint(path: Path) -> TensorSource:
     Raises:
       CheckpointError: nothing there, several candidates, or a file that cannot be read.
     """
+    with reading(path):
+        return _open(path)
+
+
+def _open(path: Path) -> TensorSource:
     if path.is_dir():
         for name, open_file in _DIRECTORY:
             if (path / name).is_file():
                 return open_file(path / name)
         return open_tensorflow(_only_prefix(path))
-    prefix = path.with_name(re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path.name))
+    prefix = path.with_name(re.sub(r"(?<=.)\.(index|meta|data-\d{5}-of-\d{5})$", "", path.name))
     if prefix.with_name(prefix.name + ".index").is_file():
         return open_tensorflow(prefix)
     if path.is_file():
@@ -94,17 +101,27 @@ def _latest(directory: Path) -> Path | None:
 
 
 def _not_found(path: Path) -> CheckpointError:
+    looked_for = (
+        "looked for",
+        "a TensorFlow checkpoint (PATH.index), *.safetensors, *.bin, *.pt, a directory with "
+        "model.safetensors, pytorch_model.bin or a TensorFlow checkpoint, or an archive of one ("
+        + ", ".join(f"*{suffix}" for suffix in ARCHIVE_SUFFIXES)
+        + ")",
+    )
+    if path.is_file():
+        return CheckpointError(
+            "the file is no checkpoint of a kind that can be read",
+            [("checkpoint", str(path)), ("found", looks_like(path)), looked_for],
+            "pass a checkpoint, or unpack this file first if it holds one.",
+        )
     around = path if path.is_dir() else path.parent
     names = sorted(entry.name for entry in around.iterdir()) if around.is_dir() else []
     return CheckpointError(
         "there is no checkpoint at this path",
         [
             ("checkpoint", str(path)),
-            ("found", f"in {around}: " + (", ".join(names[:12]) or "nothing")),
-            (
-                "looked for",
-                "a TensorFlow checkpoint (PATH.index), *.safetensors, *.bin, *.pt, or a directory "
-                "with model.safetensors, pytorch_model.bin or a TensorFlow checkpoint",
-            ),
+            ("found", f"in {around}: " + (some_of(names) or "nothing")),
+            looked_for,
         ],
+        "check the path.",
     )

@@ -39,9 +39,6 @@ class SentenceEmbedding:
     normalize: bool
     files: tuple[Path, ...]
 
-    def __str__(self) -> str:
-        return " + ".join(self.modes) + (", normalized" if self.normalize else "")
-
 
 def transformer_directory(directory: Path) -> Path:
     """Where a sentence-transformers directory keeps its encoder: itself, or a subdirectory.
@@ -58,11 +55,17 @@ def transformer_directory(directory: Path) -> Path:
 
 
 def read_pipeline(directory: Path) -> SentenceEmbedding | None:
-    """The sentence embedding of a sentence-transformers directory, or None if it is none.
+    """The sentence embedding that is declared for an encoder in a directory, or None.
+
+    Args:
+      directory: a sentence-transformers directory, or its subdirectory with the encoder.
 
     Raises:
       ConfigurationError: a pipeline with steps that are not reproduced, or unreadable files.
     """
+    above = directory.absolute().parent
+    if not (directory / MODULES).is_file() and transformer_directory(above) == directory.absolute():
+        directory = above
     modules = _modules(directory)
     if modules is None:
         return None
@@ -102,14 +105,17 @@ def _modules(directory: Path) -> list[dict[str, Any]] | None:
         isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
     ):
         raise ConfigurationError(
-            f"{MODULES} is no list of sentence-transformers modules", [("file", str(path))]
+            f"{MODULES} is no list of sentence-transformers modules",
+            [("file", str(path))],
+            "pass --pooler to choose the pooled output yourself.",
         )
     return modules
 
 
 def _kind(module: dict[str, Any]) -> str:
-    # The class, whatever package the version at hand keeps it in.
-    return module["type"].rsplit(".", 1)[-1]
+    # The class, whatever package the version at hand keeps it in; BERT is what it once was called.
+    kind = module["type"].rsplit(".", 1)[-1]
+    return "Transformer" if kind == "BERT" else kind
 
 
 def _below(directory: Path, path: Any) -> Path:
@@ -118,6 +124,7 @@ def _below(directory: Path, path: Any) -> Path:
         raise ConfigurationError(
             f"{MODULES} names a directory outside its own",
             [("file", str(directory / MODULES)), ("path", repr(path))],
+            "mend the file.",
         )
     return directory / path
 
@@ -136,4 +143,5 @@ def _read(path: Path) -> Any:
         raise ConfigurationError(
             "the sentence-transformers configuration cannot be read",
             [("file", str(path)), ("found", str(error))],
+            "mend the file, or download it again.",
         ) from error

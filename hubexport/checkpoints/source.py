@@ -35,6 +35,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     except TypeError:
         import ml_dtypes
 
+        if not hasattr(ml_dtypes, name):
+            raise
         return np.dtype(getattr(ml_dtypes, name))
 
 
@@ -107,7 +109,14 @@ class FileTensor(LazyTensor):
 
     @property
     def nbytes(self) -> int:
-        return self.size * numpy_dtype(self.dtype).itemsize
+        try:
+            return self.size * numpy_dtype(self.dtype).itemsize
+        except TypeError as error:
+            raise CheckpointError(
+                f"the tensor {self.name} is of a type that cannot be read",
+                [("file", str(self.path)), ("found", self.dtype)],
+                "save it as a floating-point or integer tensor.",
+            ) from error
 
     def read(self) -> np.ndarray:
         data = np.empty(self.shape, numpy_dtype(self.dtype))
@@ -136,6 +145,7 @@ class ComputedTensor(LazyTensor):
                     ("declared", f"{list(self.shape)} {self.dtype}"),
                     ("found", f"{list(data.shape)} {data.dtype}"),
                 ],
+                "copy or download the checkpoint again.",
             )
         return data
 
@@ -211,6 +221,7 @@ def read_region(
         raise CheckpointError(
             "the checkpoint cannot be read",
             [("file", str(path)), ("system", error.strerror or str(error))],
+            "look at the path and its permissions.",
         ) from error
     if checksum is not None and crc != checksum.value:
         raise CheckpointError(

@@ -85,7 +85,10 @@ def read_object_graph(entry: bundle.BundleTensor) -> Any:
     )
     try:
         length, position = table.read_varint(raw, 0)
-        return protos.TrackableObjectGraph.FromString(raw[position + 4 : position + 4 + length])
+        start = position + 4
+        if start + length > len(raw):
+            raise ValueError(f"{len(raw)} bytes of at least {start + length}")
+        return protos.TrackableObjectGraph.FromString(raw[start : start + length])
     except (DecodeError, IndexError, ValueError) as error:
         raise CheckpointError(
             "the object graph of the checkpoint is damaged",
@@ -115,6 +118,8 @@ class _ObjectPaths:
     def resolve(self, path: str) -> str | None:
         """The checkpoint name behind a path of attribute names from the root, if there is one."""
         nodes = self._nodes
+        if not nodes:
+            return None
         # An attribute name may itself contain "/" (Keras' "output_bias/bias"): take the longest
         # run of path components that names a child.
         node, parts = nodes[0], path.split("/")

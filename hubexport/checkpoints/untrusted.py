@@ -77,4 +77,5 @@ def reading(path: Path) -> Iterator[None]:
         raise CheckpointError(
             "the checkpoint cannot be read",
             [("file", str(path)), ("system", error.strerror or str(error))],
+            "look at the path and its permissions.",
         ) from error

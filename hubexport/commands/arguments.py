@@ -9,10 +9,10 @@ from typing import Any
 
 
 class _Boolean(argparse.Action):
-    """`--name` stores True, `--noname` False; spelled like an absl flag, without a value."""
+    """`--name` stores True, `--noname` False, `--name=true|false` what it says: an absl flag."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **options: Any):
-        super().__init__(option_strings, dest, nargs=0, **options)
+        super().__init__(option_strings, dest, nargs="?", metavar="true|false", **options)
 
     def __call__(
         self,
@@ -21,7 +21,12 @@ class _Boolean(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        setattr(namespace, self.dest, option_string == self.option_strings[0])
+        positive = option_string == self.option_strings[0]
+        if values is not None:
+            if not positive or values.lower() not in ("true", "false"):
+                parser.error(f"argument {option_string}: {values!r} is not true or false")
+            positive = values.lower() == "true"
+        setattr(namespace, self.dest, positive)
 
 
 def quiet_tensorflow() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from hubexport.commands.arguments import add_boolean, quiet_tensorflow
 from hubexport.exporting.encoder import export_encoder
 from hubexport.exporting.pooler import POOLERS
+from hubexport.networks.config import ACTIVATIONS
 
 HELP = "export a text encoder SavedModel, with its heads, from a checkpoint"
 
@@ -86,9 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the vocabulary decides, or the export fails",
     )
     override = "replaces what layout and configuration say"
-    parser.add_argument(
-        "--hidden_act", choices=["gelu_tanh", "gelu_erf", "relu"], help=f"activation; {override}"
-    )
+    parser.add_argument("--hidden_act", choices=ACTIVATIONS, help=f"activation; {override}")
     parser.add_argument("--layer_norm_eps", type=float, help=override)
     parser.add_argument("--hidden_dropout_prob", type=float, help=override)
     parser.add_argument("--attention_probs_dropout_prob", type=float, help=override)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from hubexport.checkpoints.opening import is_archive
-from hubexport.errors import ExportPathError
 from hubexport.exporting.job import Job, PathLike, make_job
 from hubexport.exporting.tokenizer_files import read_tokenizer_files
 from hubexport.progress import bytes_bar
-from hubexport.saved_model.record import environment, source_file, write_record
+from hubexport.saved_model.record import check_time, environment, source_file, write_record
 from hubexport.saved_model.target import check_space, check_target, staged_directory
 
 _PATHS = ("checkpoint", "bert_config", "encoder_config", "vocab_file", "sp_model_file")
@@ -63,7 +63,8 @@ def export_encoder(
       show_progress: whether a bar is shown while weights stream, on a terminal.
 
     Returns:
-      The record, as `assets.extra/hubexport.json` of the artifact holds it.
+      The record, as `assets.extra/hubexport.json` of the artifact holds it; of a dry run, the
+      part that does not need an artifact.
 
     Raises:
       HubexportError: one of its subclasses, by what is wrong.
@@ -87,9 +88,11 @@ def export_encoder(
         do_lower_case=do_lower_case,
         **overrides,
     )
-    check_target(Path(export_path), overwrite=overwrite)
+    check_time()
+    sources = [Path(command[name]) for name in _PATHS if name in command]
+    check_target(Path(export_path), overwrite=overwrite, sources=sources)
     tokenizer = read_tokenizer_files(vocab_file, sp_model_file, do_lower_case)
-    with _unpacked(Path(checkpoint)) as path, ThreadPoolExecutor(1) as executor:
+    with _unpacked(Path(checkpoint)) as path, _in_background() as submit:
         job = make_job(
             path,
             bert_config=bert_config,
@@ -101,13 +104,13 @@ def export_encoder(
             overrides=overrides,
         )
         # While TensorFlow is imported and the network is traced.
-        hashes = executor.submit(_hash_all, job.source.files)
+        hashes = submit(_hash_all, job.source.files)
         record = {**job.record(), "overrides": overrides, "command": _command(command)}
         if path != Path(checkpoint):
             record["checkpoint"]["archive"] = source_file(Path(checkpoint))
+        check_space(Path(export_path), job.plan.nbytes)
         if dry_run:
             return _rehearse(record, hashes, job, show_progress=show_progress)
-        check_space(Path(export_path), job.plan.nbytes)
         with staged_directory(Path(export_path), overwrite=overwrite) as staging:
             return _write(staging, record, hashes, job, show_progress=show_progress)
 
@@ -120,25 +123,13 @@ def _write(
     *,
     show_progress: bool,
 ) -> dict[str, Any]:
-    import tensorflow as tf
-    from tensorflow.python.saved_model import save_context
-
     from hubexport.exporting.network import build
     from hubexport.saved_model.finish import finish, read_fingerprint
     from hubexport.saved_model.reading import read_saved_model
+    from hubexport.saved_model.saving import save
     from hubexport.saved_model.weights import fill_variables
 
-    # TensorFlow traces functions anew in the context in which it saves; traced there already,
-    # they are traced once. Internal: without it, saving takes longer and gives the same.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    with save_context.save_context(options):
-        root, signatures = build(job)
-    try:
-        tf.saved_model.save(root, str(staging), signatures=signatures, options=options)
-    except tf.errors.OpError as error:  # its own words for a full disk, say
-        raise ExportPathError(
-            "TensorFlow could not write the artifact", [("found", error.message)]
-        ) from error
+    save(lambda: build(job), staging)
     with bytes_bar("weights", job.plan.nbytes, show=show_progress) as advance:
         fill_variables(staging, job.plan.values, advance)
     finish(staging)
@@ -160,8 +151,9 @@ def _rehearse(
 ) -> dict[str, Any]:
     """Builds the network and reads every weight, and writes nothing."""
     from hubexport.exporting.network import build
+    from hubexport.saved_model.saving import apart
 
-    build(job)
+    apart(lambda: build(job))
     with bytes_bar("weights", job.plan.nbytes, show=show_progress) as advance:
         for value in job.plan.values.values():
             for piece in value.pieces():
@@ -183,8 +175,24 @@ def _unpacked(checkpoint: Path) -> Iterator[Path]:
         yield extract(checkpoint, Path(directory))
 
 
-def _hash_all(files: tuple[Path, ...]) -> list[dict[str, Any]]:
-    return [source_file(file) for file in files]
+@contextlib.contextmanager
+def _in_background() -> Iterator[Callable[..., Future[Any]]]:
+    """Gives a function that starts another one; leaving because of an error stops its work."""
+    stopped = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+
+        def submit(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+            return executor.submit(work, *arguments, stopped.is_set)
+
+        try:
+            yield submit
+        except BaseException:
+            stopped.set()
+            raise
+
+
+def _hash_all(files: tuple[Path, ...], stop: Callable[[], bool]) -> list[dict[str, Any]]:
+    return [source_file(file, stop) for file in files]
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import UsageError
 from hubexport.exporting.pooler import SCOPE, PoolerChoice
-from hubexport.families.bert import Bert
+from hubexport.families.family import Family
 from hubexport.families.tensor_map import Weight
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from hubexport.networks.transformer import Encoder
     from hubexport.networks.variables import Variables
     from hubexport.saved_model.reusable import Head
-
-_OWN_POOLER = "cls/seq_relationship/pooler/dense"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,35 +26,36 @@ class HeadChoice:
     Attributes:
       weights: head -> its weights.
       left_out: reason -> weights that the checkpoint may hold and that are not exported.
-      shares_pooler: whether next-sentence prediction starts from the encoder's `pooled_output`.
+      own_poolers: head -> scope of the pooler that is its own; heads that start from the encoder's
+        `pooled_output`, or from none, are not in it.
     """
 
     weights: Mapping[str, tuple[Weight, ...]]
     left_out: Mapping[str, tuple[Weight, ...]]
-    shares_pooler: bool
+    own_poolers: Mapping[str, str]
 
     def build(
-        self, name: str, family: Bert, variables: Variables, encoder: Encoder, pooled: Pooling
+        self, name: str, family: Family, variables: Variables, encoder: Encoder, pooled: Pooling
     ) -> Head:
         """The head's network."""
         from hubexport.networks.heads import HEADS
         from hubexport.networks.pooling import FirstTokenDense
 
         def trained_on() -> Pooling:
-            if self.shares_pooler:
+            if name not in self.own_poolers:
                 return pooled
-            return FirstTokenDense(variables, _OWN_POOLER, family.config.hidden_size)
+            return FirstTokenDense(variables, self.own_poolers[name], family.config.hidden_size)
 
         return HEADS[name](family.config, variables, encoder, trained_on)
 
 
 def choose_heads(
-    requested: str, family: Bert, source: TensorSource, pooler: PoolerChoice
+    requested: str, family: Family, source: TensorSource, pooler: PoolerChoice
 ) -> HeadChoice:
     """Heads by name, `auto` for every one that the checkpoint carries, or `none`.
 
     Raises:
-      UsageError: a name that the family does not have.
+      UsageError: a name that the family does not have, or a head that the checkpoint does not.
     """
     known = {name: tuple(family.names.weights(parts)) for name, parts in family.heads().items()}
     carried = [
@@ -64,26 +63,39 @@ def choose_heads(
         for name, weights in known.items()
         if any(source.find(weight.tensor) is not None for weight in weights)
     ]
-    if requested == "auto":
-        wanted = carried
-    else:
-        wanted = [] if requested == "none" else [name.strip() for name in requested.split(",")]
+    wanted = carried if requested == "auto" else _names(requested)
+    facts = [
+        ("heads", ", ".join(known)),
+        ("carried by the checkpoint", ", ".join(carried) or "none"),
+    ]
+    choose = "pass --heads auto, none, or some of those that the checkpoint carries."
     if unknown := [name for name in wanted if name not in known]:
-        raise UsageError(
-            f"the family {family.name!r} has no head {', '.join(map(repr, unknown))}",
-            [
-                ("heads", ", ".join(known)),
-                ("carried by the checkpoint", ", ".join(carried) or "none"),
-            ],
-            "pass --heads auto, none, or some of them.",
-        )
+        names = ", ".join(map(repr, unknown))
+        raise UsageError(f"the family {family.name!r} has no head {names}", facts, choose)
+    if absent := [name for name in wanted if name not in carried]:
+        raise UsageError(f"the checkpoint has no head {', '.join(absent)}", facts, choose)
     weights = {name: known[name] for name in known if name in wanted}
-    trained_on = family.names.weights([family.next_sentence_pooler(SCOPE)])
-    shares_pooler = {weight.tensor for weight in trained_on} == pooler.tensors
-    if "nsp" in weights and not shares_pooler:
-        own = family.names.weights([family.next_sentence_pooler(_OWN_POOLER)])
-        weights["nsp"] = (*weights["nsp"], *own)
     left_out = {f"head: {name}": known[name] for name in carried if name not in weights}
     left_out["pooler, not chosen"] = tuple(family.names.weights([family.pooler(SCOPE)]))
-    left_out["pooler of next-sentence prediction, not chosen"] = tuple(trained_on)
-    return HeadChoice(weights, left_out, shares_pooler)
+    own_poolers = {}
+    for name in known:
+        scope = f"cls/{name}/pooler/dense"
+        part = family.head_pooler(name, scope)
+        if part is None:
+            continue
+        trained_on = tuple(family.names.weights([part]))
+        left_out[f"pooler of head {name}, not chosen"] = trained_on
+        if name in weights and {weight.tensor for weight in trained_on} != pooler.tensors:
+            own_poolers[name] = scope
+            weights[name] += trained_on
+    return HeadChoice(weights, left_out, own_poolers)
+
+
+def _names(requested: str) -> list[str]:
+    if not isinstance(requested, str):
+        raise UsageError(
+            "heads are given as one string",
+            [("found", repr(requested))],
+            'pass "auto", "none", or names joined by commas.',
+        )
+    return [] if requested == "none" else [name.strip() for name in requested.split(",")]

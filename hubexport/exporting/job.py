@@ -16,7 +16,6 @@ from hubexport.exporting.heads import HeadChoice, choose_heads
 from hubexport.exporting.plan import Plan, make_plan
 from hubexport.exporting.pooler import POOLERS, PoolerChoice, choose_pooler
 from hubexport.exporting.tokenizer_files import TokenizerFiles
-from hubexport.families.bert import Bert
 from hubexport.families.configuration import (
     JSON_NAMES,
     Configuration,
@@ -25,6 +24,7 @@ from hubexport.families.configuration import (
     read_model_garden,
 )
 from hubexport.families.dimensions import describe
+from hubexport.families.family import Family
 from hubexport.families.registry import choose
 from hubexport.saved_model.record import source_file
 
@@ -45,7 +45,7 @@ class Job:
 
     source: TensorSource
     configuration: Configuration
-    family: Bert
+    family: Family
     evidence: str
     pooler: PoolerChoice
     heads: HeadChoice
@@ -94,7 +94,7 @@ def make_job(
 
     Args:
       checkpoint: unpacked, if it came as an archive.
-      overrides: of `BertConfig`'s values.
+      overrides: of `EncoderConfig`'s values.
 
     Raises:
       HubexportError: one of its subclasses, by what is wrong.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from hubexport.checkpoints.source import LazyTensor, TensorSource
 from hubexport.checkpoints.training_state import training_state
 from hubexport.errors import TensorMismatchError, some_of
-from hubexport.families.bert import Bert
+from hubexport.families.family import Family
 from hubexport.families.tensor_map import AS_IS, Weight
 from hubexport.saved_model.weights import Value
 
@@ -50,7 +50,7 @@ class Plan:
 
 
 def make_plan(
-    family: Bert,
+    family: Family,
     source: TensorSource,
     weights: Iterable[Weight],
     generated: Mapping[str, LazyTensor],
@@ -110,7 +110,7 @@ def make_plan(
 
 
 def _account(
-    family: Bert,
+    family: Family,
     source: TensorSource,
     used: set[str],
     left_out: Mapping[str, Iterable[Weight]],
@@ -139,7 +139,7 @@ def _account(
             ),
             "",
         )
-        if needed_by in tensors:
+        if needed_by in tensors and copy_of in tensors:
             if _digest(tensor) != _digest(source.tensors[tensors[copy_of]]):
                 untied.append(f"{name} ({tensors[copy_of]})")
             skipped.setdefault("tied to another tensor, checked to be equal", []).append(name)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hubexport.checkpoints.sentence_transformers import SentenceEmbedding
 from hubexport.checkpoints.source import ComputedTensor, LazyTensor, TensorSource
-from hubexport.errors import CheckpointError
-from hubexport.families.bert import Bert
+from hubexport.errors import CheckpointError, HubexportError, some_of
+from hubexport.families.dimensions import dimensions
+from hubexport.families.family import Family
 from hubexport.families.tensor_map import Weight
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ POOLERS = {
 }
 SENTENCE_EMBEDDING = "sentence_embedding"
 SCOPE = "pooler/dense"
+_NEXT_SENTENCE_HEAD = "nsp"
 _TRUNCATED_NORMAL_STDDEV = 0.02  # BERT's initializer_range
 
 
@@ -72,6 +74,13 @@ class PoolerChoice:
         assert self.default is not None
         return pooling.sentence_embedding(self.default.modes, self.default.normalize)
 
+    @property
+    def trained(self) -> bool | None:
+        """Whether training has seen `pooled_output`; None where there are signs that it has not."""
+        if self.generated:
+            return False
+        return None if self.warnings else True
+
     def record(self) -> dict[str, object]:
         """What the record says of it."""
         return {
@@ -83,13 +92,13 @@ class PoolerChoice:
             }
             if self.default
             else None,
-            "trained": self.kind not in ("untrained", "identity"),
+            "trained": self.trained,
         }
 
 
 def choose_pooler(
     requested: str | None,
-    family: Bert,
+    family: Family,
     source: TensorSource,
     sentence: SentenceEmbedding | None,
 ) -> PoolerChoice:
@@ -103,24 +112,27 @@ def choose_pooler(
       CheckpointError: the checkpoint does not hold the pooler.
     """
     own = family.names.weights([family.pooler(SCOPE)])
-    next_sentence = family.names.weights([family.next_sentence_pooler(SCOPE)])
-    has_own, has_next_sentence = _has(source, own), _has(source, next_sentence)
+    heads_part = family.head_pooler(_NEXT_SENTENCE_HEAD, SCOPE)
+    heads = family.names.weights([heads_part]) if heads_part else []
+    if _tensors(heads) == _tensors(own):
+        heads = []  # the head has no pooler but the encoder's
+    held = {
+        name: weights
+        for name, weights in (("checkpoint", own), ("next_sentence", heads))
+        if any(source.find(weight.tensor) is not None for weight in weights)
+    }
+    default = None
     if requested is None:
-        if sentence and not has_own:
+        if sentence and "checkpoint" not in held:
             return PoolerChoice(SENTENCE_EMBEDDING, sentence)
         requested, default = "checkpoint", sentence
-    else:
-        default = None
-    if requested == "checkpoint":
-        if not has_own:
-            raise _no_pooler(source, own, has_next_sentence)
-        return PoolerChoice(
-            requested, default, tuple(own), warnings=_doubts(source, own, next_sentence)
-        )
-    if requested == "next_sentence":
-        if not has_next_sentence:
-            raise _no_pooler(source, next_sentence, False)
-        return PoolerChoice(requested, default, tuple(next_sentence))
+    if requested in ("checkpoint", "next_sentence"):
+        if requested not in held:
+            raise _no_pooler(
+                requested, source, heads if requested == "next_sentence" else own, held
+            )
+        doubts = _doubts(source, own, held) if requested == "checkpoint" else ()
+        return PoolerChoice(requested, default, tuple(held[requested]), warnings=doubts)
     if requested in ("identity", "untrained"):
         generated = _generated(requested, family.config.hidden_size)
         warning = f"pooled_output is {requested}: fine-tune it before use"
@@ -128,33 +140,39 @@ def choose_pooler(
     return PoolerChoice(requested, default)
 
 
-def _has(source: TensorSource, weights: list[Weight]) -> bool:
-    return any(source.find(weight.tensor) is not None for weight in weights)
+def _tensors(weights: Iterable[Weight]) -> set[str]:
+    return {weight.tensor for weight in weights}
 
 
 def _no_pooler(
-    source: TensorSource, weights: list[Weight], has_next_sentence: bool
-) -> CheckpointError:
-    choices = {name: text for name, text in POOLERS.items() if name != "checkpoint"}
-    if not has_next_sentence:
-        choices.pop("next_sentence")
+    requested: str, source: TensorSource, weights: list[Weight], held: Collection[str]
+) -> HubexportError:
+    if dimensions(source) is None:  # no pooler is the least of it
+        return CheckpointError(
+            "the checkpoint holds no encoder that is known",
+            [
+                ("checkpoint", str(source.path)),
+                ("found", some_of(map(str, source.tensors.values()))),
+            ],
+            "pass an encoder's checkpoint; `hubexport inspect` shows what this one is.",
+        )
+    of = " of a next-sentence head" if requested == "next_sentence" else ""
+    looked_for = ", ".join(_tensors(weights)) or "a pooler of its own, as Model Garden's heads have"
+    choices = [
+        (f"--pooler {name}", text)
+        for name, text in POOLERS.items()
+        if name in held or name not in ("checkpoint", "next_sentence")
+    ]
     return CheckpointError(
-        "the checkpoint has no pooler",
-        [
-            ("checkpoint", str(source.path)),
-            ("looked for", ", ".join(weight.tensor for weight in weights)),
-            *((f"--pooler {name}", text) for name, text in choices.items()),
-        ],
+        f"the checkpoint has no pooler{of}",
+        [("checkpoint", str(source.path)), ("looked for", looked_for), *choices],
         "choose what pooled_output is to be with --pooler.",
     )
 
 
-def _doubts(
-    source: TensorSource, own: list[Weight], next_sentence: list[Weight]
-) -> tuple[str, ...]:
+def _doubts(source: TensorSource, own: list[Weight], held: Collection[str]) -> tuple[str, ...]:
     """Signs that the encoder's pooler was never trained."""
-    separate = {weight.tensor for weight in next_sentence} != {weight.tensor for weight in own}
-    if separate and _has(source, next_sentence):
+    if "next_sentence" in held:
         return (
             "pre-training trained the next-sentence head's pooler, not the encoder's own, which "
             "is what was exported; --pooler next_sentence takes the trained one",

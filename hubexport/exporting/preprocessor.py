@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from hubexport.errors import UsageError
 from hubexport.saved_model.finish import finish, read_fingerprint
 from hubexport.saved_model.reading import read_saved_model
-from hubexport.saved_model.record import environment, source_file, write_record
-from hubexport.saved_model.target import staged_directory
+from hubexport.saved_model.record import check_time, environment, source_file, write_record
+from hubexport.saved_model.target import check_target, staged_directory
 from hubexport.tokenizers import sentencepiece_model, vocabulary
 from hubexport.tokenizers.casing import TOKENIZER_CONFIG, decide_lower_case
 
@@ -17,6 +17,8 @@ Model: TypeAlias = vocabulary.Vocabulary | sentencepiece_model.SentencePieceMode
 
 MINIMUM_SEQ_LENGTH = 3
 """Start, end and one token; or the three special tokens of two segments."""
+MAXIMUM_SEQ_LENGTH = 1 << 20
+"""Far beyond any encoder's positions: more is a slip of the keyboard."""
 
 
 def export_preprocessor(
@@ -51,7 +53,10 @@ def export_preprocessor(
       ConfigurationError: an unreadable tokenizer_config.json beside it.
       ExportPathError: export_path cannot be written, or exists and overwrite is False.
     """
+    check_time()
     _check_arguments(vocab_file, sp_model_file, default_seq_length, tokenize_with_offsets)
+    sources = [Path(file) for file in (vocab_file, sp_model_file) if file]
+    check_target(Path(export_path), overwrite=overwrite, sources=sources)
     model, special, pieces = _read(vocab_file, sp_model_file)
     casing = decide_lower_case(do_lower_case, model)
     attribute = "vocab_file" if vocab_file else "sp_model_file"
@@ -119,12 +124,15 @@ def _check_arguments(
             ],
             "pass --vocab_file (WordPiece, as BERT) or --sp_model_file (SentencePiece, as ALBERT).",
         )
-    if default_seq_length < MINIMUM_SEQ_LENGTH:
+    if (
+        not isinstance(default_seq_length, int)
+        or not MINIMUM_SEQ_LENGTH <= default_seq_length <= MAXIMUM_SEQ_LENGTH
+    ):
         raise UsageError(
-            "the default sequence length cannot hold the special tokens and any text",
+            "the default sequence length is none that encoder inputs can have",
             [
-                ("--default_seq_length", str(default_seq_length)),
-                ("smallest possible", str(MINIMUM_SEQ_LENGTH)),
+                ("--default_seq_length", repr(default_seq_length)),
+                ("possible", f"{MINIMUM_SEQ_LENGTH} to {MAXIMUM_SEQ_LENGTH:,}"),
             ],
             "pass what the encoder takes, often 128 and at most its number of positions.",
         )
@@ -165,13 +173,17 @@ def _save(
     assets: dict[str, Path],
 ) -> None:
     """Builds the preprocessor and writes its SavedModel."""
+    from hubexport.saved_model.saving import save
     from hubexport.tokenizers.preprocessor import Preprocessor, make_tokenizer
 
-    preprocessor = Preprocessor(
-        make_tokenizer(model, lower_case),
-        special_tokens=special,
-        default_seq_length=default_seq_length,
-        tokenize_with_offsets=tokenize_with_offsets,
-        assets=assets,
-    )
-    preprocessor.save(directory)
+    def make() -> tuple[Preprocessor, dict[str, Any]]:
+        preprocessor = Preprocessor(
+            make_tokenizer(model, lower_case),
+            special_tokens=special,
+            default_seq_length=default_seq_length,
+            tokenize_with_offsets=tokenize_with_offsets,
+            assets=assets,
+        )
+        return preprocessor, preprocessor.signatures()
+
+    save(make, directory)

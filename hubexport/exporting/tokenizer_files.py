@@ -99,6 +99,12 @@ def read_tokenizer_files(
         raise UsageError(
             "both --vocab_file and --sp_model_file are given", to_go_on="pass one of them."
         )
+    if do_lower_case is not None and not vocab_file:
+        raise UsageError(
+            "--do_lower_case says nothing about an encoder without a WordPiece vocabulary",
+            [("--sp_model_file", str(sp_model_file or "not passed"))],
+            "leave it out, or pass --vocab_file; a preprocessor takes it with either.",
+        )
     if sp_model_file:
         # ALBERT's SavedModels carry no do_lower_case: their users know it from the page.
         model = read_sentencepiece(Path(sp_model_file))
@@ -113,10 +119,5 @@ def read_tokenizer_files(
             casing.lower_case,
             casing.reason,
             tuple(casing.warnings),
-        )
-    if do_lower_case is not None:
-        raise UsageError(
-            "--do_lower_case says nothing about an encoder without a vocabulary",
-            to_go_on="pass --vocab_file too, or leave it away.",
         )
     return TokenizerFiles()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from hubexport.checkpoints.source import TensorSource
-from hubexport.errors import ConfigurationError
+from hubexport.errors import ConfigurationError, UsageError
 from hubexport.families.bert_config import read_json, read_model_garden
 from hubexport.families.configuration import Configuration
 from hubexport.families.names import HuggingFaceNames, ModelGardenNames, Names, TF1Names
@@ -41,14 +41,14 @@ class Bert:
     Args:
       configuration: the model's configuration file.
       source: the checkpoint's tensors.
-      overrides: values of `BertConfig` that replace the configuration's.
+      overrides: values of `EncoderConfig` that replace the configuration's.
 
     Raises:
       ConfigurationError: values missing, unusable, or asking for another network.
     """
 
     name: ClassVar[str] = "bert"
-    model_types: ClassVar[tuple[str, ...]] = ("bert",)
+    model_types: ClassVar[tuple[str, ...]] = ("bert", "")  # bert_config.json has no model_type
     encoder_types: ClassVar[tuple[str, ...]] = ("bert", "bert_v2")
     layouts: ClassVar[tuple[str, ...]] = ("tf1", "tf2", "hugging_face")
     marker: ClassVar[str] = ""
@@ -58,7 +58,7 @@ class Bert:
     ):
         self.layout = source.layout
         read = read_model_garden if configuration.kind == "model_garden" else read_json
-        trained = read(configuration, self.layout)
+        trained = read(configuration, self.layout, overrides.keys())
         self.trained_positions = trained.max_position_embeddings
         self.config = dataclasses.replace(trained, **overrides)  # type: ignore[arg-type]
         self._check(configuration)
@@ -66,6 +66,12 @@ class Bert:
 
     def _check(self, configuration: Configuration) -> None:
         c = self.config
+        if wrong := c.out_of_bounds():
+            raise UsageError(
+                "a value that replaces the configuration's is none that a model can have",
+                [("found, and possible", text) for text in wrong],
+                "pass another value, or none.",
+            )
         if c.hidden_size % c.num_attention_heads:
             raise ConfigurationError(
                 "the hidden size is not a multiple of the number of attention heads",
@@ -73,6 +79,7 @@ class Bert:
                     ("configuration", str(configuration.path)),
                     ("found", f"hidden_size {c.hidden_size}, heads {c.num_attention_heads}"),
                 ],
+                "pass the configuration that the checkpoint was trained with.",
             )
         if c.max_position_embeddings > self.trained_positions:
             raise ConfigurationError(
@@ -191,11 +198,12 @@ class Bert:
         ]
         return heads
 
-    def next_sentence_pooler(self, scope: str) -> Part:
-        """The pooler that next-sentence prediction was trained on: Model Garden's head has one of
-        its own, elsewhere it is the encoder's."""
-        part = self.pooler(scope)
-        return dataclasses.replace(part, tf2="next_sentence/pooler_dense")
+    def head_pooler(self, head: str, scope: str) -> Part | None:
+        """The pooler that a head was trained on: Model Garden's next-sentence head has one of its
+        own, elsewhere it is the encoder's."""
+        if head != "nsp":
+            return None
+        return dataclasses.replace(self.pooler(scope), tf2="next_sentence/pooler_dense")
     # fmt: on
 
     # Copies that older PyTorch checkpoints keep of tied tensors:

@@ -1,11 +1,12 @@
-"""What shapes a BERT, and the configuration files that say it."""
+"""BERT's configuration files."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Collection
 
 from hubexport.errors import ConfigurationError
 from hubexport.families.configuration import Configuration
+from hubexport.networks.config import EncoderConfig
 
 _ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
@@ -21,40 +22,24 @@ _GELU = {"tf1": "gelu_tanh", "tf2": "gelu_tanh", "hugging_face": "gelu_erf"}
 activations.gelu take the tanh approximation, PyTorch's BERTs the error function."""
 
 
-@dataclasses.dataclass(frozen=True)
-class BertConfig:
-    """Everything that shapes the network, in the terms of google-research/bert."""
-
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    max_position_embeddings: int
-    type_vocab_size: int
-    embedding_size: int
-    hidden_act: str
-    layer_norm_eps: float
-    hidden_dropout_prob: float
-    attention_probs_dropout_prob: float
-
-    @property
-    def head_size(self) -> int:
-        return self.hidden_size // self.num_attention_heads
-
-
-def read_json(configuration: Configuration, layout: str) -> BertConfig:
+def read_json(
+    configuration: Configuration, layout: str, overridden: Collection[str] = ()
+) -> EncoderConfig:
     """bert_config.json of google-research/bert, or config.json of transformers."""
     get, absolute = configuration.integer, "only absolute positions are supported"
     configuration.refuse("position_embedding_type", "absolute", why=absolute)
     configuration.refuse("is_decoder", False, why="an encoder sees both directions")
     configuration.refuse("add_cross_attention", False, why="an encoder has none")
     configuration.refuse("pruned_heads", {}, why="every layer must have all its heads")
-    # transformers reads layer_norm_eps from the file; the other readers have 1e-12 in their code.
-    eps = configuration.fraction("layer_norm_eps", 1e-12) if layout == "hugging_face" else 1e-12
+    eps = 1e-12
+    if layout == "hugging_face":
+        eps = configuration.fraction("layer_norm_eps", eps)
+    elif "layer_norm_eps" not in overridden:  # the other readers have 1e-12 in their code
+        why = "google-research/bert and Model Garden compute with 1e-12 whatever it says; pass "
+        configuration.refuse("layer_norm_eps", eps, why=why + "--layer_norm_eps to say which")
     factorized = configuration.values.get("embedding_size") is not None
     default_types = 2 if layout == "hugging_face" else 16
-    return BertConfig(
+    return EncoderConfig(
         vocab_size=get("vocab_size"),
         hidden_size=get("hidden_size"),
         num_hidden_layers=get("num_hidden_layers"),
@@ -70,14 +55,16 @@ def read_json(configuration: Configuration, layout: str) -> BertConfig:
     )
 
 
-def read_model_garden(configuration: Configuration, layout: str) -> BertConfig:
+def read_model_garden(
+    configuration: Configuration, layout: str, overridden: Collection[str] = ()
+) -> EncoderConfig:
     """`BertEncoderConfig` of official/nlp/configs/encoders.py, with its defaults."""
     get = configuration.integer
     configuration.refuse("norm_first", False, why="only post-norm blocks are supported")
     configuration.refuse("output_range", why="the whole sequence is exported")
     hidden_size = get("hidden_size", 768)
     factorized = configuration.values.get("embedding_size") is not None
-    return BertConfig(
+    return EncoderConfig(
         vocab_size=get("vocab_size", 30522),
         hidden_size=hidden_size,
         num_hidden_layers=get("num_layers", 12),
@@ -102,5 +89,6 @@ def _activation(configuration: Configuration, name: str, layout: str) -> str:
         raise ConfigurationError(
             f"the activation {value!r} is not supported",
             [("configuration", str(configuration.path)), ("supported", ", ".join(_ACTIVATIONS))],
+            "pass --hidden_act if it computes the same as one of these.",
         )
     return _ACTIVATIONS[value]

@@ -58,7 +58,11 @@ class Configuration:
         if value not in (None, *harmless):
             raise ConfigurationError(
                 f"the configuration asks for {name} = {value!r}: {why}",
-                [("configuration", str(self.path))],
+                [
+                    ("configuration", str(self.path)),
+                    ("supported", ", ".join(map(repr, harmless)) or "none"),
+                ],
+                "export another model, or mend the configuration if it is not true.",
             )
 
     def _error(self, name: str, value: Any, wanted: str) -> ConfigurationError:
@@ -104,6 +108,7 @@ def read_model_garden(path: Path) -> Configuration:
                 ("found", ", ".join(map(str, values)) or "nothing"),
                 ("needed", "`bert: {hidden_size: ..., ...}`, or `type:` and that"),
             ],
+            "pass the encoder's configuration, or the params.yaml of the experiment.",
         )
     return Configuration(path, "model_garden", encoder_type, values[encoder_type])
 
@@ -122,6 +127,7 @@ def _parse(path: Path, parse: Any) -> Any:
         raise ConfigurationError(
             "the configuration cannot be read",
             [("configuration", str(path)), ("found", problem)],
+            "pass the configuration that the checkpoint was trained with.",
         ) from error
 
 
@@ -130,5 +136,6 @@ def _object(path: Path, value: Any) -> dict[str, Any]:
         raise ConfigurationError(
             "the configuration holds no model",
             [("configuration", str(path)), ("found", type(value).__name__)],
+            "pass the configuration that the checkpoint was trained with.",
         )
     return value

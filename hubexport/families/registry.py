@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import ConfigurationError, UsageError
 from hubexport.families.configuration import Configuration
+from hubexport.families.family import Family
 
-if TYPE_CHECKING:
-    from hubexport.families.bert import Bert
-
-_FAMILIES: dict[str, type[Bert]] = {}
-_Family = TypeVar("_Family", bound=type)
+_FAMILIES: dict[str, type[Family]] = {}
+_Class = TypeVar("_Class", bound=type[Family])
 
 
-def register(family: _Family) -> _Family:
+def register(family: _Class) -> _Class:
     """Class decorator: makes a family known by its `name`."""
-    _FAMILIES[family.name] = family  # type: ignore[attr-defined]
+    _FAMILIES[family.name] = family
     return family
 
 
-def families() -> dict[str, type[Bert]]:
+def families() -> dict[str, type[Family]]:
     """All families by name; every module of this package is a candidate for holding one."""
     package = importlib.import_module("hubexport.families")
     for module in pkgutil.iter_modules(package.__path__):
@@ -33,7 +31,7 @@ def families() -> dict[str, type[Bert]]:
 
 def choose(
     name: str | None, configuration: Configuration, source: TensorSource
-) -> tuple[type[Bert], str]:
+) -> tuple[type[Family], str]:
     """The family and the evidence for it, a phrase for the summary.
 
     Args:
@@ -46,7 +44,11 @@ def choose(
     known = families()
     if name is not None:
         if name not in known:
-            raise UsageError(f"there is no family {name!r}", [("families", ", ".join(known))])
+            raise UsageError(
+                f"there is no family {name!r}",
+                [("families", ", ".join(known))],
+                "pass one of these, or none.",
+            )
         family, evidence = known[name], "as told by --family"
     else:
         family, evidence = _recognise(list(known.values()), configuration, source)
@@ -54,34 +56,33 @@ def choose(
         raise UsageError(
             f"the family {family.name!r} is not known in this checkpoint layout",
             [("checkpoint", f"{source.path} ({source.format})")],
+            "leave --family out, or pass a checkpoint that the family's own program wrote.",
         )
     return family, evidence
 
 
 def _recognise(
-    known: list[type[Bert]], configuration: Configuration, source: TensorSource
-) -> tuple[type[Bert], str]:
-    model_type = configuration.values.get("model_type")
+    known: list[type[Family]], configuration: Configuration, source: TensorSource
+) -> tuple[type[Family], str]:
+    model_type = configuration.values.get("model_type") or ""
     if configuration.kind == "model_garden":
-        said, candidates = (
-            f"encoder type {configuration.encoder_type}",
-            [family for family in known if configuration.encoder_type in family.encoder_types],
-        )
-    elif model_type is not None:
-        said = f"model_type {model_type}"
-        candidates = [family for family in known if model_type in family.model_types]
-    else:  # bert_config.json, and config.json from before model_type, are BERT's
-        said = "a configuration of google-research/bert's form"
-        candidates = [family for family in known if "bert" in family.model_types]
-    marked = {family.marker for family in known if family.marker} & {
-        marker
-        for marker in {family.marker for family in known if family.marker}
-        if any(marker in tensor for tensor in source.tensors)
+        said = f"encoder type {configuration.encoder_type}"
+        candidates = [f for f in known if configuration.encoder_type in f.encoder_types]
+    else:
+        form = "a configuration of google-research/bert's form"
+        said = f"model_type {model_type}" if model_type else form
+        candidates = [f for f in known if model_type in f.model_types]
+    marked = {
+        family.marker
+        for family in known
+        if family.marker and any(family.marker in tensor for tensor in source.tensors)
     }
     for family in candidates:
-        if family.marker in marked or (not marked and not family.marker and family.model_types):
-            return family, f"{said}, {family.marker} in its tensors" if family.marker else said
-    supported = {f"model_type {t}" for family in known for t in family.model_types}
+        if family.marker in marked:
+            return family, f"{said}, {family.marker} in its tensors"
+        if not marked and not family.marker:
+            return family, said
+    supported = {f"model_type {t}" for family in known for t in family.model_types if t}
     supported |= {f"encoder type {t}" for family in known for t in family.encoder_types}
     raise ConfigurationError(
         "the model belongs to no family that can be exported",

@@ -11,8 +11,8 @@ from typing import Any
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import HubexportError
 from hubexport.families import configuration as configurations
-from hubexport.families.bert import Bert
 from hubexport.families.dimensions import Dimensions
+from hubexport.families.family import Family
 from hubexport.families.registry import choose, families
 
 Parts = dict[str, tuple[int, int | None]]
@@ -42,7 +42,7 @@ class Finding:
 
     configuration: configurations.Configuration | None
     problem: str | None
-    model: Bert | None
+    model: Family | None
     evidence: str
     encoder: tuple[int, int] | None
     parts: Parts
@@ -140,10 +140,12 @@ def _by_names(names: dict[str, tuple[str, ...]]) -> Parts:
     return _matching(names, patterns)
 
 
-def _by_family(source: TensorSource, model: Bert, names: dict[str, tuple[str, ...]]) -> Parts:
+def _by_family(source: TensorSource, model: Family, names: dict[str, tuple[str, ...]]) -> Parts:
     tables = {"pooler": [model.pooler("pooler")], **model.heads()}
     parts: Parts = {name: _count(source, model, table) for name, table in tables.items()}
-    tables["pooler of nsp"] = [model.next_sentence_pooler("pooler")]
+    for head in model.heads():
+        pooler = model.head_pooler(head, "pooler")
+        tables[f"pooler of {head}"] = [pooler] if pooler else []
     claimed = {
         tensor.name
         for table in tables.values()
@@ -168,7 +170,7 @@ def _matching(names: dict[str, tuple[str, ...]], patterns: dict[str, re.Pattern[
     return {part: (counts[part], None) for part in patterns if counts[part]}
 
 
-def _count(source: TensorSource, model: Bert, parts: Iterable[Any]) -> tuple[int, int]:
+def _count(source: TensorSource, model: Family, parts: Iterable[Any]) -> tuple[int, int]:
     weights = model.names.weights(parts)
     return sum(source.find(weight.tensor) is not None for weight in weights), len(weights)
 

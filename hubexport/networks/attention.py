@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from hubexport.families.bert_config import BertConfig
+from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import Dense, LayerNorm, dropout
 from hubexport.networks.variables import Variables
 
@@ -22,7 +22,7 @@ def mask_bias(input_mask: tf.Tensor) -> tf.Tensor:
 class SelfAttention(tf.Module):
     """Multi-head scaled dot-product attention (arxiv.org/abs/1706.03762), residual and norm."""
 
-    def __init__(self, config: BertConfig, variables: Variables, scope: str):
+    def __init__(self, config: EncoderConfig, variables: Variables, scope: str):
         super().__init__()
         c = config
         self.heads, self.head_size = c.num_attention_heads, c.head_size
@@ -75,7 +75,7 @@ class TalkingHeadsAttention(SelfAttention):
     """Attention whose heads are mixed linearly before and after the softmax
     (arxiv.org/abs/2003.02436; Model Garden's `TalkingHeadsAttention`)."""
 
-    def __init__(self, config: BertConfig, variables: Variables, scope: str):
+    def __init__(self, config: EncoderConfig, variables: Variables, scope: str):
         super().__init__(config, variables, scope)
         A = config.num_attention_heads
         self.pre_softmax_weight = variables(f"{scope}/self/pre_softmax_weight", A, A)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from hubexport.families.bert_config import BertConfig
+from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import Dense, LayerNorm, dropout
 from hubexport.networks.variables import Variables
 
@@ -16,7 +16,7 @@ class BertEmbeddings(tf.Module):
     arxiv.org/abs/1909.11942).
     """
 
-    def __init__(self, config: BertConfig, variables: Variables):
+    def __init__(self, config: EncoderConfig, variables: Variables):
         super().__init__()
         c, size = config, config.embedding_size
         self.word_embeddings = variables("embeddings/word_embeddings", c.vocab_size, size)

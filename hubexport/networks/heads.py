@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from hubexport.families.bert_config import BertConfig
+from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm
 from hubexport.networks.pooling import Pooling
 from hubexport.networks.transformer import Encoder
@@ -32,7 +32,7 @@ class MaskedLanguageModel(tf.Module):
 
     def __init__(
         self,
-        config: BertConfig,
+        config: EncoderConfig,
         variables: Variables,
         encoder: Encoder,
         pooling: Callable[[], Pooling],
@@ -70,7 +70,7 @@ class NextSentencePrediction(tf.Module):
 
     def __init__(
         self,
-        config: BertConfig,
+        config: EncoderConfig,
         variables: Variables,
         encoder: Encoder,
         pooling: Callable[[], Pooling],

@@ -11,7 +11,7 @@ ACTIVATIONS = {
     "gelu_erf": lambda x: tf.nn.gelu(x, approximate=False),
     "relu": tf.nn.relu,
 }
-"""By what they compute; configurations spell them in many ways."""
+"""The functions behind `hubexport.networks.config.ACTIVATIONS`."""
 
 
 class Dense(tf.Module):

@@ -15,6 +15,7 @@ def finish(directory: Path) -> None:
     """Canonicalises `saved_model.pb`, then writes the fingerprint anew. Call when all is written.
 
     - Device strings are removed: a graph that names a device fails where there is no such device.
+      So is what TensorFlow notes in calls of the machine at hand: its devices and threads.
     - Functions are numbered in their order; TensorFlow numbers them through the life of a process,
       so that a second export would differ from the first.
 
@@ -68,11 +69,13 @@ def read_fingerprint(directory: Path) -> str:
 
 
 def _strip_devices(graph: Any) -> None:
-    for node in graph.node:
-        node.device = ""
+    nodes = [*graph.node]
     for function in graph.library.function:
-        for node in function.node_def:
-            node.device = ""
+        nodes += function.node_def
+    for node in nodes:
+        node.device = ""
+        if "config_proto" in node.attr:
+            node.attr["config_proto"].s = b""
 
 
 def _renumber(meta_graph: Any) -> None:

@@ -99,10 +99,6 @@ class SavedModelSummary:
     num_objects: int
 
     @property
-    def has_device_strings(self) -> bool:
-        return bool(self.devices)
-
-    @property
     def num_parameters(self) -> int:
         """Elements of all trainable variables, as stored: Keras 3 exports keep each one twice."""
         return sum(variable.size for variable in self.variables if variable.trainable)

@@ -12,16 +12,26 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hubexport import __version__
-from hubexport.errors import HubexportError
+from hubexport.errors import HubexportError, UsageError
 
 SCHEMA_VERSION = 1
 RECORD_PATH = Path("assets.extra", "hubexport.json")
 """Where an artifact keeps it; tfhub.dev and TensorFlow leave assets.extra/ alone."""
 
+# Parts of a record that others rely on the form of.
+_FORM = {
+    "architecture": dict,
+    "checkpoint": dict,
+    "environment": dict,
+    "family": dict,
+    "saved_model": dict,
+    "warnings": list,
+}
 _PACKAGES = ("tensorflow", "tensorflow-text", "numpy", "protobuf")
 
 
@@ -50,6 +60,7 @@ def load_record(saved_model: str | os.PathLike[str]) -> dict[str, Any]:
         raise HubexportError(
             "the SavedModel has no readable record",
             [("looked for", str(path)), ("found", str(error))],
+            "`hubexport inspect` also shows SavedModels without one.",
         ) from error
     version = record.get("schema_version") if isinstance(record, dict) else None
     if version != SCHEMA_VERSION:
@@ -62,6 +73,17 @@ def load_record(saved_model: str | os.PathLike[str]) -> dict[str, Any]:
             ],
             "use the hubexport that wrote it, or a newer one.",
         )
+    wrong = [
+        name
+        for name, kind in _FORM.items()
+        if not isinstance(record.get(name, {} if kind is dict else []), kind)
+    ]
+    if record.get("kind") not in ("encoder", "preprocessor") or wrong:
+        raise HubexportError(
+            "the record is damaged",
+            [("record", str(path)), ("not as documented", ", ".join(wrong) or "kind")],
+            "export the artifact again.",
+        )
     return record
 
 
@@ -71,8 +93,11 @@ def environment() -> dict[str, str]:
     return versions | {package: _version(package) for package in _PACKAGES}
 
 
-def source_file(path: Path) -> dict[str, Any]:
+def source_file(path: Path, stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Name, size and SHA-256 of a file that went into an artifact.
+
+    Args:
+      stop: asked between pieces whether the digest is still wanted.
 
     Raises:
       HubexportError: it cannot be read.
@@ -80,13 +105,14 @@ def source_file(path: Path) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     try:
         with open(path, "rb") as file:
-            while piece := file.read(1 << 20):
+            while (piece := file.read(1 << 20)) and not stop():
                 digest.update(piece)
                 size += len(piece)
     except OSError as error:
         raise HubexportError(
             "a source file cannot be read",
             [("file", str(path)), ("system", error.strerror or str(error))],
+            "look at its permissions.",
         ) from error
     return {"name": path.name, "bytes": size, "sha256": digest.hexdigest()}
 
@@ -98,11 +124,27 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def check_time() -> None:
+    """Fails where SOURCE_DATE_EPOCH is no time; for use before long work.
+
+    Raises:
+      UsageError: it is not a number of seconds that a calendar has.
+    """
+    _now()
+
+
 def _now() -> str:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = (
-        datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
-        if epoch
-        else datetime.datetime.now(datetime.timezone.utc)
-    )
+    try:
+        moment = (
+            datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
+            if epoch
+            else datetime.datetime.now(datetime.timezone.utc)
+        )
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            "SOURCE_DATE_EPOCH is not a time",
+            [("SOURCE_DATE_EPOCH", str(epoch)), ("needed", "seconds since 1970, a whole number")],
+            "set it right, or unset it.",
+        ) from error
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,43 +8,72 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hubexport.errors import ExportPathError
+from hubexport.errors import ExportPathError, some_of
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 
 
-def check_target(export_path: Path, *, overwrite: bool) -> None:
+def check_target(export_path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
     """Fails where `staged_directory` would refuse the target; for use before long work.
 
+    Args:
+      sources: what the artifact is made from: must not be replaced by it.
+
     Raises:
-      ExportPathError: something is there that must not be replaced.
+      ExportPathError: something is there that must not be replaced, or cannot be.
     """
-    if export_path.is_symlink() or (export_path.exists() and not export_path.is_dir()):
-        raise ExportPathError(
-            "the export path is not a directory", [("export path", str(export_path))]
-        )
-    if export_path.is_dir() and not overwrite and any(export_path.iterdir()):
+    target = export_path.absolute()
+    choose = "choose another path."
+    try:
+        here = Path.cwd()
+        if here.is_relative_to(Path(os.path.normpath(target))):
+            raise ExportPathError(
+                "the export path is the current directory, or holds it",
+                [("export path", str(export_path)), ("current directory", str(here))],
+                choose,
+            )
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            found = "a symbolic link" if target.is_symlink() else "a file"
+            raise ExportPathError(
+                "the export path is not a directory",
+                [("export path", str(export_path)), ("found", found)],
+                choose,
+            )
+        if not target.is_dir():
+            return
+        names = sorted(entry.name for entry in target.iterdir())
+        inside = [source for source in sources if source.resolve().is_relative_to(target.resolve())]
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise _cannot_be_written(export_path, error) from error
+    if names and not overwrite:
         raise ExportPathError(
             "the export path is not empty",
-            [
-                ("export path", str(export_path)),
-                ("found", ", ".join(sorted(entry.name for entry in export_path.iterdir())[:8])),
-            ],
+            [("export path", str(export_path)), ("found", some_of(names))],
             "choose another path, or pass --overwrite to replace it.",
+        )
+    if inside:
+        raise ExportPathError(
+            "the export path holds what the artifact is made from",
+            [("export path", str(export_path)), ("sources in it", some_of(map(str, inside)))],
+            choose,
         )
 
 
 def check_space(export_path: Path, nbytes: int) -> None:
-    """Fails where the target's file system has not room for so many bytes.
+    """Fails where the target cannot be made, or its file system has no room for so many bytes.
 
     Raises:
-      ExportPathError: it has less.
+      ExportPathError: there is less room, or no permission.
     """
-    usage = shutil.disk_usage(_existing(export_path))
+    place = _existing(export_path)
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        code = errno.EACCES if place.is_dir() else errno.ENOTDIR
+        raise _cannot_be_written(export_path, OSError(code, os.strerror(code)))
+    usage = shutil.disk_usage(place)
     if usage.total and usage.free < nbytes:  # some file systems do not tell: total 0
         raise ExportPathError(
             "there is not enough room for the artifact",
@@ -72,29 +101,24 @@ def staged_directory(export_path: Path, *, overwrite: bool) -> Iterator[Path]:
       ExportPathError: the target must not be replaced, or cannot be written.
     """
     check_target(export_path, overwrite=overwrite)
+    export_path = Path(os.path.normpath(export_path.absolute()))
     made_parents: list[Path] = []
     staging: Path | None = None
     try:
-        made_parents = _make_parents(export_path.parent)
-        name = f".{export_path.name}."
+        _make_parents(export_path.parent, made_parents)
+        name = f".{export_path.name[:40]}."
         staging = Path(tempfile.mkdtemp(".partial", name, dir=export_path.parent))
         staging.chmod(0o777 & ~_umask())
         yield staging
         _sync(staging)
+        check_target(export_path, overwrite=overwrite)  # others may have written meanwhile
         _put_in_place(staging, export_path)
         staging = None
-        made_parents = []
+        made_parents.clear()
         _sync_directory(export_path.parent)
     except OSError as error:
         # Only what concerns the target: reading errors were turned into errors of their own.
-        raise ExportPathError(
-            "the artifact cannot be written",
-            [
-                ("export path", str(export_path)),
-                ("system", error.strerror or str(error)),
-                *_space(export_path, error),
-            ],
-        ) from error
+        raise _cannot_be_written(export_path, error) from error
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
@@ -103,14 +127,12 @@ def staged_directory(export_path: Path, *, overwrite: bool) -> Iterator[Path]:
                 parent.rmdir()
 
 
-def _make_parents(directory: Path) -> list[Path]:
-    missing = []
-    while not directory.exists():
-        missing.append(directory)
-        directory = directory.parent
-    for path in reversed(missing):
-        path.mkdir()
-    return missing[::-1]
+def _make_parents(directory: Path, made: list[Path]) -> None:
+    """Makes a directory and what is missing above it; each one made is added to the list."""
+    if not directory.exists():
+        _make_parents(directory.parent, made)
+        directory.mkdir()
+        made.append(directory)
 
 
 def _umask() -> int:
@@ -173,10 +195,15 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _space(path: Path, error: OSError) -> list[tuple[str, str]]:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return []
-    return [("free", f"{shutil.disk_usage(_existing(path)).free / 2**20:,.0f} MiB")]
+def _cannot_be_written(path: Path, error: OSError | ValueError) -> ExportPathError:
+    facts = [("export path", str(path)), ("system", getattr(error, "strerror", "") or str(error))]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        facts.append(("free", f"{shutil.disk_usage(_existing(path)).free / 2**20:,.0f} MiB"))
+    return ExportPathError(
+        "the artifact cannot be written",
+        facts,
+        "make room, or choose a path that you may write to.",
+    )
 
 
 def _existing(path: Path) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 import google_crc32c
+from google.protobuf.message import DecodeError
 
 from hubexport.errors import CheckpointError
 from hubexport.tf_formats import protos, table
@@ -51,29 +52,26 @@ def read_bundle(prefix: Path) -> dict[str, BundleTensor]:
     """
     index = prefix.with_name(prefix.name + ".index")
     records = table.read_table(index)
-    header = protos.BundleHeader.FromString(records.pop(HEADER_KEY, b""))
-    if header.endianness != 0 or header.num_shards < 1:
-        raise CheckpointError(
-            "the checkpoint index has no header, or one for big-endian machines",
-            [("file", str(index))],
-        )
+    damaged = CheckpointError(
+        "the checkpoint index is damaged, or not of this kind of machine",
+        [("file", str(index))],
+        "copy or download the checkpoint again.",
+    )
     tensors: dict[str, BundleTensor] = {}
     partitioned = []
-    for key, value in records.items():
-        entry = protos.BundleEntry.FromString(value)
-        name = key.decode("utf-8", "replace")
-        if entry.slices:
-            partitioned.append(name)
-        shard = f"{prefix.name}.data-{entry.shard_id:05d}-of-{header.num_shards:05d}"
-        tensors[name] = BundleTensor(
-            name,
-            protos.DTYPES.get(entry.dtype, f"dtype {entry.dtype}"),
-            tuple(dim.size for dim in entry.shape.dim),
-            prefix.with_name(shard),
-            entry.offset,
-            entry.size,
-            table.unmask_crc(entry.crc32c),
-        )
+    try:
+        header = protos.BundleHeader.FromString(records.pop(HEADER_KEY, b""))
+        if header.endianness != 0 or header.num_shards < 1:
+            raise damaged
+        for key, value in records.items():
+            tensor, is_partitioned = _tensor(prefix, header.num_shards, key, value)
+            tensors[tensor.name] = tensor
+            if is_partitioned:
+                partitioned.append(tensor.name)
+            if min((tensor.offset, tensor.nbytes, *tensor.shape)) < 0:
+                raise damaged
+    except DecodeError as error:
+        raise damaged from error
     if partitioned:
         raise CheckpointError(
             "the checkpoint holds partitioned variables",
@@ -81,6 +79,21 @@ def read_bundle(prefix: Path) -> dict[str, BundleTensor]:
             "save it again without a partitioner.",
         )
     return tensors
+
+
+def _tensor(prefix: Path, shards: int, key: bytes, value: bytes) -> tuple[BundleTensor, bool]:
+    """An entry of the index, and whether it is only the head of a partitioned variable."""
+    entry = protos.BundleEntry.FromString(value)
+    tensor = BundleTensor(
+        key.decode("utf-8", "replace"),
+        protos.DTYPES.get(entry.dtype, f"dtype {entry.dtype}"),
+        tuple(dim.size for dim in entry.shape.dim),
+        prefix.with_name(f"{prefix.name}.data-{entry.shard_id:05d}-of-{shards:05d}"),
+        entry.offset,
+        entry.size,
+        table.unmask_crc(entry.crc32c),
+    )
+    return tensor, bool(entry.slices)
 
 
 class BundleWriter:

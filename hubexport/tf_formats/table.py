@@ -72,6 +72,7 @@ def read_table(path: Path) -> dict[bytes, bytes]:
         raise CheckpointError(
             "the checkpoint index cannot be read",
             [("file", str(path)), ("system", error.strerror or str(error))],
+            "look at the path and its permissions.",
         ) from error
     try:
         footer = data[-_FOOTER_BYTES:]

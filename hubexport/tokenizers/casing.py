@@ -31,6 +31,7 @@ from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
 from hubexport.tokenizers.vocabulary import Vocabulary
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
+SENTENCE_CONFIG = "sentence_bert_config.json"
 
 MINIMUM_FOR_UNCASED = 1_000
 """So many pieces with cased letters must be there for the absence of upper case to count."""
@@ -126,6 +127,12 @@ def decide_lower_case(
     else:
         casing = _decided_by_evidence(configured, letters, vocabulary.path, config_path)
     casing.warnings.extend(_not_followed(config, casing.lower_case))
+    sentence_config = _read_config(config_path.with_name(SENTENCE_CONFIG))
+    if sentence_config.get("do_lower_case") and not casing.lower_case:
+        casing.warnings.append(
+            f"{SENTENCE_CONFIG} says do_lower_case: true: sentence-transformers lower-cases text "
+            "before it is tokenized; this tokenizer does not."
+        )
     return casing
 
 
@@ -222,7 +229,7 @@ def _not_followed(config: dict[str, Any], lower_case: bool) -> list[str]:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """The content of tokenizer_config.json; {} if there is none."""
+    """The content of such a configuration; {} if there is none."""
     try:
         config = json.loads(path.read_text("utf-8"))
         problem = None if isinstance(config, dict) else "it is not a JSON object"
@@ -234,7 +241,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         problem = f"do_lower_case is {json.dumps(config['do_lower_case'])}, not true or false"
     if problem:
         raise ConfigurationError(
-            f"{TOKENIZER_CONFIG} beside the vocabulary cannot be used",
+            f"{path.name} beside the vocabulary cannot be used",
             [("file", str(path)), ("found", problem)],
             "mend it, or move the vocabulary to a directory without it.",
         )

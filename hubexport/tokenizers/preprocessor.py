@@ -145,7 +145,6 @@ class Preprocessor(_Reusable):
             self.tokenize_with_offsets = Tokenize(tokenizer, "tokenize_with_offsets", special)
         self.bert_pack_inputs = pack
 
-    def save(self, directory: Path) -> None:
-        """Writes the SavedModel; the text input of its `serving_default` is called `text`."""
-        signatures = {"serving_default": vars(self)["__call__"]}
-        tf.saved_model.save(self, str(directory), signatures=signatures)
+    def signatures(self) -> dict[str, Any]:
+        """What `tf.saved_model.save` takes; the text input is called `text`."""
+        return {"serving_default": vars(self)["__call__"]}

@@ -215,8 +215,8 @@ class TestFiles:
     def test_unknown_suffix(self, tmp_path):
         safetensors(tmp_path / "model.weights")
         text = refusal(tmp_path / "model.weights")
-        assert "there is no checkpoint at this path" in text
-        assert f"found: in {tmp_path}: model.weights" in text
+        assert "the file is no checkpoint of a kind that can be read" in text
+        assert "found: a file that starts with" in text
         assert "looked for: a TensorFlow checkpoint (PATH.index), *.safetensors, *.bin" in text
 
 
@@ -226,7 +226,7 @@ class TestNothingThere:
             (tmp_path / f"file-{i:02}").touch()
         text = refusal(tmp_path / "model.ckpt")
         assert f"checkpoint: {tmp_path / 'model.ckpt'}" in text
-        assert "file-00, file-01" in text and "file-11\n" in text and "file-12" not in text
+        assert "file-00, file-01" in text and "file-07, ... (12 more)\n" in text
 
     def test_empty_directory(self, tmp_path):
         assert f"found: in {tmp_path}: nothing" in refusal(tmp_path)
@@ -234,6 +234,10 @@ class TestNothingThere:
     def test_no_directory_either(self, tmp_path):
         text = refusal(tmp_path / "none" / "model.ckpt")
         assert f"found: in {tmp_path / 'none'}: nothing" in text
+
+    def test_a_name_that_is_too_long(self, tmp_path):
+        text = refusal(tmp_path / ("x" * 300))
+        assert "the checkpoint cannot be read" in text and "File name too long" in text
 
     def test_below_a_file(self, tmp_path):
         tensorflow(tmp_path / "model.ckpt")

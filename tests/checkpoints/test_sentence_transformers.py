@@ -46,7 +46,6 @@ def test_mean_and_normalize(tmp_path):
     embedding = read_pipeline(write(tmp_path))
     assert embedding is not None
     assert (embedding.modes, embedding.normalize) == (("mean",), True)
-    assert str(embedding) == "mean, normalized"
     assert [file.name for file in embedding.files] == ["modules.json", "config.json"]
 
 

@@ -152,17 +152,13 @@ class TestObjectBased:
 
     def test_numbers_of_nodes_that_are_not_there(self, tmp_path):
         graph = object_graph({"children": {"a": 7, "b": 1}}, {"key": f"b{VALUE_SUFFIX}"})
-        source = open_tensorflow(
-            write_objects(tmp_path / "x", graph, {f"b{VALUE_SUFFIX}": 1.0})
-        )
+        source = open_tensorflow(write_objects(tmp_path / "x", graph, {f"b{VALUE_SUFFIX}": 1.0}))
         assert source.resolve("a") is None
         assert source.resolve("b") == "b"
 
     def test_a_path_to_a_tensor_that_was_not_saved(self, tmp_path):
         graph = object_graph({"children": {"a": 1}}, {"key": f"elsewhere{VALUE_SUFFIX}"})
-        source = open_tensorflow(
-            write_objects(tmp_path / "x", graph, {f"b{VALUE_SUFFIX}": 1.0})
-        )
+        source = open_tensorflow(write_objects(tmp_path / "x", graph, {f"b{VALUE_SUFFIX}": 1.0}))
         assert source.find("a") is None
 
     def test_variable_names(self, tf, tmp_path):
@@ -231,7 +227,13 @@ class TestDamagedObjectGraph:
         assert "the object graph of the checkpoint is damaged" in str(caught.value)
         assert "x.data-00000-of-00001" in str(caught.value)
 
-    @pytest.mark.parametrize("nbytes", [0, 1, 30])
+    def test_no_objects(self, tmp_path):
+        source = open_tensorflow(write_objects(tmp_path / "x", b"", {f"a{VALUE_SUFFIX}": 1.0}))
+        assert source.find("a") is not None
+        assert source.find("b") is None
+        assert source.variable_names() == {}
+
+    @pytest.mark.parametrize("nbytes", [0, 30])
     def test_cut_short(self, tmp_path, nbytes):
         graph = object_graph({"children": {"a" * 40: 1}}, {"key": f"a{VALUE_SUFFIX}"})
         prefix = write_objects(tmp_path / "x", graph, {})

@@ -110,10 +110,12 @@ class TestTensors:
         assert "missing (1): cls/predictions/output_bias [50]" in refused(f"--checkpoint={prefix}")
 
     def test_head_asked_for_is_not_there(self, refused, tmp_path):
-        prefix = tiny.write_checkpoint(tmp_path, heads=False)
-        message = refused(f"--checkpoint={prefix}", "--heads=mlm")
-        assert "missing (5)" in message
-        assert "cls/predictions/transform/dense/kernel [16, 16]" in message
+        prefix = tiny.write_checkpoint(
+            tmp_path, change=lambda v: [v.pop(n) for n in list(v) if n.startswith("cls/pred")]
+        )
+        message = refused(f"--checkpoint={prefix}", "--heads=mlm", exit_code=2)
+        assert "the checkpoint has no head mlm" in message
+        assert "carried by the checkpoint: nsp" in message
 
     def test_unknown_head(self, refused, tmp_path):
         prefix = tiny.write_checkpoint(tmp_path)
@@ -130,6 +132,26 @@ class TestTensors:
         for pooler in ("identity", "mean", "cls", "untrained"):
             assert f"--pooler {pooler}" in message
         assert "--pooler next_sentence" not in message
+
+    def test_next_sentence_pooler_where_heads_have_none(self, refused, tmp_path):
+        message = refused(
+            f"--checkpoint={tiny.write_checkpoint(tmp_path)}", "--pooler=next_sentence"
+        )
+        assert "has no pooler of a next-sentence head" in message
+        assert "--pooler checkpoint" in message
+
+    def test_another_model(self, refused, tmp_path):
+        def change(values):
+            values.clear()
+            values["x"] = np.zeros(3, "f4")
+
+        message = refused(f"--checkpoint={tiny.write_checkpoint(tmp_path, change=change)}")
+        assert "holds no encoder that is known" in message and "found: x [3]" in message
+
+    def test_epsilon_that_the_layout_does_not_read(self, refused, tmp_path):
+        prefix = tiny.write_checkpoint(tmp_path, {**tiny.CONFIG, "layer_norm_eps": 1e-5})
+        message = refused(f"--checkpoint={prefix}")
+        assert "layer_norm_eps = 1e-05" in message and "--layer_norm_eps" in message
 
 
 class TestFiles:
@@ -269,6 +291,30 @@ class TestArguments:
         message = refused(f"--checkpoint={prefix}", "--family=talking_heads", exit_code=2)
         assert "'talking_heads' is not known in this checkpoint layout" in message
 
+    @pytest.mark.parametrize(
+        "override",
+        [
+            "layer_norm_eps=-1", "layer_norm_eps=nan", "hidden_dropout_prob=1.5",
+            "attention_probs_dropout_prob=1", "max_position_embeddings=0",
+        ],
+    )  # fmt: skip
+    def test_values_that_no_model_has(self, refused, tmp_path, override):
+        prefix = tiny.write_checkpoint(tmp_path)
+        message = refused(f"--checkpoint={prefix}", f"--{override}", exit_code=2)
+        assert override.split("=")[0] in message
+
+    def test_casing_of_no_vocabulary(self, refused, tmp_path):
+        prefix = tiny.write_checkpoint(tmp_path)
+        assert "--do_lower_case" in refused(
+            f"--checkpoint={prefix}", "--do_lower_case", exit_code=2
+        )
+
+    def test_time_that_is_none(self, refused, tmp_path, monkeypatch):
+        prefix = tiny.write_checkpoint(tmp_path)
+        for value in ("yesterday", "-99999999999999"):
+            monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+            assert value in refused(f"--checkpoint={prefix}", exit_code=2)
+
     def test_more_positions_than_trained(self, refused, tmp_path):
         prefix = tiny.write_checkpoint(tmp_path)
         message = refused(f"--checkpoint={prefix}", "--max_position_embeddings=25")
@@ -304,6 +350,28 @@ class TestTarget:
         (tmp_path / "file").write_text("")
         message = refused(f"--checkpoint={tiny.write_checkpoint(tmp_path)}", export_path="file")
         assert "not a directory" in message
+
+    @pytest.mark.parametrize("export_path", ["", "checkpoint", "checkpoint/"])
+    def test_sources_are_not_replaced(self, refused, tmp_path, export_path):
+        prefix = tiny.write_checkpoint(tmp_path / "checkpoint")
+        message = refused(f"--checkpoint={prefix}", "--overwrite", export_path=export_path)
+        assert "holds what the artifact is made from" in message
+        assert "bert_model.ckpt" in message
+
+    def test_current_directory(self, tmp_path, monkeypatch, capsys):
+        prefix = tiny.write_checkpoint(tmp_path / "checkpoint")
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        for path in (".", "../here", "../here/x/.."):
+            assert cli.run(["encoder", f"--checkpoint={prefix}", f"--export_path={path}"]) == 1
+            assert "current directory" in capsys.readouterr().err
+
+    def test_dry_run_finds_what_a_run_would(self, refused, tmp_path):
+        prefix = tiny.write_checkpoint(tmp_path)
+        (tmp_path / "file").write_text("")
+        assert "cannot be written" in refused(
+            f"--checkpoint={prefix}", "--dry_run", export_path="file/below"
+        )
 
     def test_no_room(self, refused, tmp_path, monkeypatch):
         usage = type("Usage", (), {"free": 1000, "total": 10**9})
@@ -353,7 +421,7 @@ def test_full_disk_leaves_nothing_and_the_old_artifact(tmp_path):
     assert (old / "saved_model.pb").read_text() == "the old one"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_leaves_nothing(tmp_path, number):
     """Interrupted while weights stream: the data file of the checkpoint is a pipe that stalls."""
     prefix = tiny.write_checkpoint(tmp_path / "checkpoint", heads=False)
@@ -509,6 +577,24 @@ def test_dry_run_reads_every_weight(tmp_path, capsys):
     command = ["encoder", f"--checkpoint={prefix}", f"--export_path={tmp_path}/out", "--dry_run"]
     assert cli.run(command) == 1
     assert "damaged" in capsys.readouterr().err
+
+
+def test_two_exports_to_one_path(exported, tmp_path, monkeypatch):
+    """What another program wrote while this one worked is not replaced unasked."""
+    _, _, prefix = exported
+    import hubexport.saved_model.finish as finish
+
+    finished = finish.finish
+
+    def other_program(directory):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "saved_model.pb").write_text("the other's")
+        finished(directory)
+
+    monkeypatch.setattr(finish, "finish", other_program)
+    assert cli.run(["encoder", f"--checkpoint={prefix}", f"--export_path={tmp_path}/out"]) == 1
+    assert (tmp_path / "out" / "saved_model.pb").read_text() == "the other's"
+    assert os.listdir(tmp_path) == ["out"]
 
 
 def test_flagfile(refused, tmp_path):

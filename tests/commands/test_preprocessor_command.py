@@ -53,7 +53,7 @@ def test_errors(files):
         ([cased], 2, "--export_path"),
         ([target], 2, "made from one vocabulary"),
         ([target, cased, sp_model], 2, "made from one vocabulary"),
-        ([target, cased, "--default_seq_length=2"], 2, "smallest possible: 3"),
+        ([target, cased, "--default_seq_length=2"], 2, "possible: 3 to 1,048,576"),
         ([target, cased, "--default_seq_length=x"], 2, "invalid int value"),
         ([target, sp_model, "--tokenize_with_offsets"], 2, "leave out --tokenize_with_offsets"),
         ([target, cased, "--no_such_flag"], 2, "--no_such_flag"),

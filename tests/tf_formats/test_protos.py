@@ -105,9 +105,7 @@ def test_checkpoint_messages_are_tensorflows(tmp_path):
     root = tf.train.Checkpoint(a=tf.Variable([[1.0, 2.0]], name="a"), nested=optimizer_like)
     prefix = root.write(str(tmp_path / "model"))
     graph = tf.train.load_checkpoint(prefix).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
-    pairs = [
-        (protos.TrackableObjectGraph, trackable_object_graph_pb2.TrackableObjectGraph, graph)
-    ]
+    pairs = [(protos.TrackableObjectGraph, trackable_object_graph_pb2.TrackableObjectGraph, graph)]
     records = table.read_table(tmp_path / "model.index")
     pairs.append((protos.BundleHeader, tensor_bundle_pb2.BundleHeaderProto, records.pop(b"")))
     pairs += [

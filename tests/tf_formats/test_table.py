@@ -13,14 +13,12 @@ from hubexport.errors import CheckpointError
 from hubexport.tf_formats import table
 
 FOOTER_BYTES = 48
-SMALL = {b"": b"header", b"bert/a": b"\x00\xff" * 9, b"bert/b": b"", b"c" * 200: b"x" * 300}
+SMALL = {b"": b"header", b"bert/a": b"\x00\xff" * 9, b"bert/b": b"", b"c" * 130: b"x" * 140}
 
 
 def trailer(block: bytes, compression: int) -> bytes:
     covered = block + bytes([compression])
-    return bytes([compression]) + struct.pack(
-        "<I", table.mask_crc(google_crc32c.value(covered))
-    )
+    return bytes([compression]) + struct.pack("<I", table.mask_crc(google_crc32c.value(covered)))
 
 
 def data_block(records: list[tuple[int, bytes, bytes]]) -> bytes:
@@ -103,7 +101,7 @@ def test_every_flipped_byte_is_found_or_harmless(tmp_path):
     intact = path.read_bytes()
     harmless = []
     for position in range(len(intact)):
-        for flip in (0x01, 0x80, 0xFF):
+        for flip in (0x01, 0x80):
             damaged = bytearray(intact)
             damaged[position] ^= flip
             path.write_bytes(damaged)
@@ -124,7 +122,7 @@ def test_every_truncation_is_found(tmp_path):
     for length in range(len(intact)):
         path.write_bytes(intact[:length])
         assert f"{length:,} bytes" in problem(path)
-    for start in range(1, len(intact)):  # the beginning lost
+    for start in range(1, len(intact), 7):  # the beginning lost
         path.write_bytes(intact[start:])
         problem(path)
 
@@ -155,7 +153,9 @@ def test_snappy_blocks(tmp_path):
     plain = [data_block(records[:20]), data_block(records[20:])]
     packed = [bytes(cramjam.snappy.compress_raw(block)) for block in plain]
     assert sum(map(len, packed)) < sum(map(len, plain)) / 2
-    path = write_raw(tmp_path / "x", [(packed[0], 1), (packed[1], 1), (data_block([(0, b"z", b"")]), 0)])
+    path = write_raw(
+        tmp_path / "x", [(packed[0], 1), (packed[1], 1), (data_block([(0, b"z", b"")]), 0)]
+    )
     expected = {key: value for _, key, value in records}
     assert table.read_table(path) == expected | {b"z": b""}
 

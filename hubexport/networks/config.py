@@ -1,0 +1,45 @@
+"""What shapes an encoder; imports nothing, so that families can fill it in without TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+
+ACTIVATIONS = ("gelu_tanh", "gelu_erf", "relu")
+"""By what they compute; configurations spell them in many ways."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """Everything that shapes the network, in the terms of google-research/bert."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    embedding_size: int
+    hidden_act: str
+    layer_norm_eps: float
+    hidden_dropout_prob: float
+    attention_probs_dropout_prob: float
+
+    @property
+    def head_size(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+    def out_of_bounds(self) -> list[str]:
+        """Values that no network can be made with, each with what would be possible."""
+        fractions = ("layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob")
+        wrong = [
+            f"{name} {getattr(self, name)!r}; at least 0 and less than 1"
+            for name in fractions
+            if not isinstance(getattr(self, name), int | float) or not 0 <= getattr(self, name) < 1
+        ]
+        positions = self.max_position_embeddings
+        if not isinstance(positions, int) or positions < 1:
+            wrong.append(f"max_position_embeddings {positions!r}; at least 1")
+        if self.hidden_act not in ACTIVATIONS:
+            wrong.append(f"hidden_act {self.hidden_act!r}; {', '.join(ACTIVATIONS)}")
+        return wrong

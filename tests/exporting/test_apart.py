@@ -1,0 +1,80 @@
+"""An export inside a program that uses TensorFlow for other things gives the same artifact."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+
+_PROGRAM = """
+import sys, tensorflow as tf, hubexport
+prefix, out, threads = sys.argv[1:]
+if threads:  # settings of the machine at hand
+    tf.config.threading.set_intra_op_parallelism_threads(int(threads))
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+def export(name):
+    hubexport.export_encoder(checkpoint=prefix, export_path=f"{out}/{name}")
+    print(name, tf.saved_model.experimental.read_fingerprint(f"{out}/{name}").singleprint())
+export("plain")
+if threads:
+    sys.exit()
+with tf.Graph().as_default():
+    export("graph")
+with tf.name_scope("scope"), tf.device("CPU:0"):
+    export("scope")
+tf.config.run_functions_eagerly(True)
+export("eager")
+assert tf.config.functions_run_eagerly()
+tf.config.run_functions_eagerly(False)
+with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+    export("strategy")
+tf.compat.v1.disable_eager_execution()
+try:
+    export("off")
+except hubexport.HubexportError as error:
+    print("refused:", error.problem)
+"""
+
+
+def run(work: Path, threads: str) -> list[str]:
+    prefix = tiny.write_checkpoint(work / "ckpt")
+    process = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, str(prefix), str(work / f"out{threads}"), threads],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("apart")
+
+
+@pytest.fixture(scope="module")
+def lines(work) -> list[str]:
+    return run(work, "")
+
+
+def test_same_artifact_whatever_the_caller_does(lines):
+    prints = dict(line.split(" ", 1) for line in lines[:-1])
+    assert list(prints) == ["plain", "graph", "scope", "eager", "strategy"]
+    assert len(set(prints.values())) == 1
+
+
+def test_same_artifact_on_another_machine(work, lines):
+    assert run(work, "3") == lines[:1]
+    for name in ("saved_model.pb", "variables/variables.index"):
+        ours, theirs = (work / out / "plain" / name for out in ("out", "out3"))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_refused_without_eager_execution(lines):
+    assert lines[-1] == "refused: eager execution is switched off in this program"

@@ -1,0 +1,254 @@
+"""The tables name exactly the tensors that real programs write: none more, none less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubexport.checkpoints.source import ComputedTensor, TensorSource
+from hubexport.families.bert import Bert
+from hubexport.families.configuration import Configuration
+from hubexport.families.registry import families
+from hubexport.families.tensor_map import AS_IS, TRANSPOSED, FirstRows, HeadsMerged, Weight
+from tests import tiny
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def source(layout: str, shapes: Shapes, variables: dict[str, str] | None = None) -> TensorSource:
+    def unread() -> Any:
+        raise AssertionError("a tensor was read")
+
+    tensors = {name: ComputedTensor(name, s, "float32", unread) for name, s in shapes.items()}
+    return TensorSource(
+        Path("model"), "some format", layout, (), tensors, variable_names=lambda: variables or {}
+    )
+
+
+def family(checkpoint: TensorSource, name: str = "bert", **changes: Any) -> Bert:
+    """L=2 unless changed; `overrides` are those of the command line."""
+    overrides = changes.pop("overrides", {})
+    configuration = Configuration(Path("config"), "json", "", {**tiny.CONFIG, **changes})
+    return families()[name](configuration, checkpoint, overrides)
+
+
+def all_weights(model: Bert) -> list[Weight]:
+    parts = [*model.encoder(), model.pooler("pooler/dense")]
+    for head in model.heads().values():
+        parts += head
+    return model.names.weights(parts)
+
+
+def needed(model: Bert) -> Shapes:
+    """Tensor -> shape that the checkpoint must have."""
+    return {w.tensor: w.transform.source_shape(w.shape) for w in all_weights(model)}
+
+
+class TestGoogleResearch:
+    SHAPES = tiny.tensor_shapes(tiny.CONFIG)
+
+    def test_names_and_shapes(self):
+        model = family(source("tf1", self.SHAPES))
+        assert needed(model) == self.SHAPES
+        assert {weight.transform for weight in all_weights(model)} == {AS_IS}
+
+    def test_variables_are_called_the_same(self):
+        """Fine-tuning code finds what it must not decay by these names."""
+        for weight in all_weights(family(source("tf1", self.SHAPES))):
+            assert weight.tensor == weight.variable or weight.tensor == f"bert/{weight.variable}"
+
+    def test_variables_are_called_the_same_in_every_layout(self):
+        names = [
+            [(weight.variable, weight.shape) for weight in all_weights(family(source(layout, {})))]
+            for layout in ("tf1", "tf2", "hugging_face")
+        ]
+        assert names[0] == names[1] == names[2]
+        assert len(dict(names[0])) == len(names[0])
+
+    def test_factorized(self):
+        model = family(source("tf1", {}), embedding_size=4)
+        shapes = needed(model)
+        assert shapes["bert/embeddings/word_embeddings"] == (50, 4)
+        assert shapes["bert/encoder/embedding_hidden_mapping_in/kernel"] == (4, 16)
+        assert shapes["cls/predictions/transform/dense/kernel"] == (16, 4)
+        assert set(shapes) - set(self.SHAPES) == {
+            "bert/encoder/embedding_hidden_mapping_in/kernel",
+            "bert/encoder/embedding_hidden_mapping_in/bias",
+        }
+
+    @pytest.mark.parametrize("layout", ["tf1", "tf2", "hugging_face"])
+    def test_fewer_positions(self, layout):
+        model = family(source(layout, {}), overrides={"max_position_embeddings": 8})
+        cut = [w for w in all_weights(model) if isinstance(w.transform, FirstRows)]
+        assert [(w.variable, w.shape) for w in cut] == [("embeddings/position_embeddings", (8, 16))]
+        assert cut[0].transform.source_shape(cut[0].shape) == (24, 16)
+
+
+@pytest.fixture(scope="module")
+def transformers() -> Any:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    return pytest.importorskip("transformers", reason="transformers is not installed")
+
+
+class TestHuggingFace:
+    def shapes(self, transformers: Any, name: str, **changes: Any) -> Shapes:
+        config = transformers.BertConfig(**{**tiny.CONFIG, **changes})
+        state = getattr(transformers, name)(config).state_dict()
+        return {key: tuple(tensor.shape) for key, tensor in state.items()}
+
+    def test_pre_training(self, transformers):
+        shapes = self.shapes(transformers, "BertForPreTraining")
+        model = family(source("hugging_face", shapes), model_type="bert")
+        tied = {name for name in shapes if name in model.duplicates}
+        assert tied == {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
+        assert needed(model) == {k: shape for k, shape in shapes.items() if k not in tied}
+
+    def test_the_bare_model_has_no_prefix(self, transformers):
+        shapes = self.shapes(transformers, "BertModel")
+        model = family(source("hugging_face", shapes))
+        encoder = [*model.encoder(), model.pooler("pooler/dense")]
+        weights = model.names.weights(encoder)
+        assert {w.tensor: w.transform.source_shape(w.shape) for w in weights} == shapes
+
+    def test_norms_of_old(self, transformers):
+        """pytorch_pretrained_bert kept TensorFlow's names for them."""
+        shapes = {
+            name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+                "LayerNorm.bias", "LayerNorm.beta"
+            ): shape
+            for name, shape in self.shapes(transformers, "BertForPreTraining").items()
+        }
+        model = family(source("hugging_face", shapes))
+        assert needed(model) == {k: s for k, s in shapes.items() if k not in model.duplicates}
+
+    def test_every_linear_layer_is_turned_and_nothing_else(self, transformers):
+        torch = pytest.importorskip("torch")
+        model = transformers.BertForPreTraining(transformers.BertConfig(**tiny.CONFIG))
+        linear = {
+            f"{name}.weight"
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear)
+        }
+        shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+        turned = {
+            weight.tensor
+            for weight in all_weights(family(source("hugging_face", shapes)))
+            if weight.transform == TRANSPOSED
+        }
+        # Google's kernel of the next-sentence head is [out, in] as well.
+        assert turned == linear - {
+            "cls.predictions.decoder.weight", "cls.seq_relationship.weight",
+        }  # fmt: skip
+
+
+def garden_shapes(root: str, names: list[str], block: Shapes, blocks: list[str]) -> Shapes:
+    """A Model Garden encoder's tensors: three tables, a norm, the blocks, the pooler."""
+    shapes: Shapes = {}
+    for name, rows in zip(names[:3], (50, 24, 2), strict=True):
+        shapes[f"{root}/{name}/embeddings"] = (rows, 16)
+    shapes |= {f"{root}/{names[3]}/{leaf}": (16,) for leaf in ("gamma", "beta")}
+    for prefix in blocks:
+        shapes |= {f"{root}/{prefix}/{name}": shape for name, shape in block.items()}
+    return shapes | {f"{root}/{names[4]}/kernel": (16, 16), f"{root}/{names[4]}/bias": (16,)}
+
+
+BLOCK: Shapes = {
+    **{f"_attention_layer/_{n}_dense/kernel": (16, 2, 8) for n in ("query", "key", "value")},
+    **{f"_attention_layer/_{n}_dense/bias": (2, 8) for n in ("query", "key", "value")},
+    "_attention_layer/_output_dense/kernel": (2, 8, 16),
+    "_attention_layer/_output_dense/bias": (16,),
+    "_attention_layer_norm/gamma": (16,),
+    "_attention_layer_norm/beta": (16,),
+    "_intermediate_dense/kernel": (16, 32),
+    "_intermediate_dense/bias": (32,),
+    "_output_dense/kernel": (32, 16),
+    "_output_dense/bias": (16,),
+    "_output_layer_norm/gamma": (16,),
+    "_output_layer_norm/beta": (16,),
+}
+TALKING_BLOCK: Shapes = {
+    **{name: shape for name, shape in BLOCK.items() if name.startswith("_attention")},
+    "_attention_layer/pre_softmax_weight": (2, 2),
+    "_attention_layer/post_softmax_weight": (2, 2),
+    **{
+        f"_feedforward_block/{name}/0/{leaf}": shape
+        for name, size_in, size_out in (
+            ("_intermediate_dense", 16, 32), ("_gate_dense", 16, 32), ("_output_dense", 32, 16),
+        )
+        for leaf, shape in (("kernel", (size_in, size_out)), ("bias", (size_out,)))
+    },
+    **{f"_feedforward_block/_output_layer_norm/0/{leaf}": (16,) for leaf in ("gamma", "beta")},
+}  # fmt: skip
+ATTRIBUTES = [
+    "_embedding_layer", "_position_embedding_layer", "_type_embedding_layer",
+    "_embedding_norm_layer", "_pooler_layer",
+]  # fmt: skip
+NUMBERED = [f"layer_with_weights-{i}" for i in (0, 1, 2, 3, 6)]
+
+
+class TestModelGarden:
+    """The real checkpoints are in test_against_model_garden.py; here, the spellings."""
+
+    def encoder(self, shapes: Shapes, name: str = "bert") -> Shapes:
+        model = family(source("tf2", shapes), name)
+        weights = model.names.weights([*model.encoder(), model.pooler("pooler/dense")])
+        return {w.tensor: w.transform.source_shape(w.shape) for w in weights}
+
+    @pytest.mark.parametrize(
+        "root", ["encoder", "model/encoder", "model/encoder_network", "encoder_network", "model"]
+    )
+    def test_by_attributes(self, root):
+        blocks = [f"_transformer_layers/{i}" for i in range(2)]
+        shapes = garden_shapes(root, ATTRIBUTES, BLOCK, blocks)
+        assert self.encoder(shapes) == shapes
+
+    @pytest.mark.parametrize("root", ["encoder", "model/encoder"])
+    def test_by_number(self, root):
+        blocks = [f"layer_with_weights-{i}" for i in (4, 5)]
+        shapes = garden_shapes(root, NUMBERED, BLOCK, blocks)
+        assert self.encoder(shapes) == shapes
+
+    def test_talking_heads(self):
+        blocks = [f"layer_with_weights-{i}" for i in (4, 5)]
+        shapes = garden_shapes("encoder", NUMBERED, TALKING_BLOCK, blocks)
+        assert self.encoder(shapes, "talking_heads") == shapes
+
+    def test_nothing_found(self):
+        """The message about what is missing spells names as Model Garden would today."""
+        shapes = self.encoder({})
+        assert "encoder/_transformer_layers/1/_output_dense/kernel" in shapes
+
+    @pytest.mark.parametrize("place", ["masked_lm", "pretrainer/masked_lm", "model/masked_lm"])
+    def test_heads(self, place):
+        """Classification heads are in a numbered list: their variables' names tell them apart."""
+        mlm = {
+            f"{place}/dense/kernel": (16, 16),
+            f"{place}/dense/bias": (16,),
+            f"{place}/layer_norm/gamma": (16,),
+            f"{place}/layer_norm/beta": (16,),
+            f"{place}/output_bias/bias": (50,),
+        }
+        variables = {
+            "optimizer/3": "Adam/m/next_sentence/logits/kernel",
+            "classification_heads/0/out_proj/kernel": "other/logits/kernel",
+            "classification_heads/1/out_proj/kernel": "next_sentence/logits/kernel",
+            "classification_heads/1/out_proj/bias": "bert_pretrainer/next_sentence/logits/bias",
+        }
+        model = family(source("tf2", mlm, variables))
+        heads = {
+            name: [w.tensor for w in model.names.weights(parts)]
+            for name, parts in model.heads().items()
+        }
+        assert set(heads["mlm"]) == set(mlm)
+        assert heads["nsp"] == [
+            "classification_heads/1/out_proj/kernel",
+            "classification_heads/1/out_proj/bias",
+        ]
+
+    def test_heads_are_merged_where_they_are_apart(self):
+        weights = all_weights(family(source("tf2", {})))
+        merged = [w for w in weights if isinstance(w.transform, HeadsMerged)]
+        assert len(merged) == 2 * (2 * 3 + 1)  # q, k, v: kernel and bias; the output's kernel
+        assert all("/attention/" in weight.variable for weight in merged)
