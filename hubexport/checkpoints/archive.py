@@ -136,7 +136,11 @@ def _write(archive: Path, members: Iterator[_Member], target: Path) -> None:
             "get the checkpoint from a source you trust; nothing of it was left on the disk.",
         )
     if not written:
-        raise CheckpointError("the archive holds no files", [("archive", str(archive))])
+        raise CheckpointError(
+            "the archive holds no files",
+            [("archive", str(archive))],
+            "copy or download it again.",
+        )
 
 
 @contextmanager

@@ -100,7 +100,11 @@ def make_job(
       HubexportError: one of its subclasses, by what is wrong.
     """
     if pooler is not None and pooler not in POOLERS:
-        raise UsageError(f"there is no pooler {pooler!r}", [("poolers", ", ".join(POOLERS))])
+        raise UsageError(
+            f"there is no pooler {pooler!r}",
+            [("poolers", ", ".join(POOLERS))],
+            "pass one of these, or none.",
+        )
     directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if checkpoint.is_dir():
         checkpoint = transformer_directory(checkpoint)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hubexport.errors import HubexportError
+from hubexport.errors import HubexportError, some_of
 
 _NUMBERED = re.compile(r"^(__(?:inference|forward|backward)_.*?)_(\d+)$")
 
@@ -157,5 +157,6 @@ def _refuse_asserts(graph: Any) -> None:
     if asserts:
         raise HubexportError(
             "the graph holds Assert nodes, which break preprocessing on TPU hosts",
-            [("nodes", ", ".join(asserts[:8]))],
+            [("nodes", some_of(asserts))],
+            "report this: no input should lead to it.",
         )
