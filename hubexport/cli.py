@@ -57,7 +57,8 @@ def run(argv: Sequence[str]) -> int:
     if unknown:  # said by the command's own parser, with its usage
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminated)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, _terminated)
     try:
         return arguments.run(arguments)
     except HubexportError as error:
@@ -67,10 +68,12 @@ def run(argv: Sequence[str]) -> int:
         if isinstance(error, BrokenPipeError):  # the reader of our output went away
             sys.stderr.close()
             return 0
-        print(f"hubexport: error: {error.strerror}: {error.filename}", file=sys.stderr)
+        facts = [("system", error.strerror or str(error)), ("file", str(error.filename))]
+        refused = HubexportError("a file cannot be used", facts, "look at its permissions.")
+        print(f"hubexport: error: {refused}", file=sys.stderr)
         return HubexportError.exit_code
     except KeyboardInterrupt:
-        print("hubexport: interrupted; nothing was written", file=sys.stderr)
+        print("hubexport: interrupted; nothing half-written is left", file=sys.stderr)
         return _INTERRUPTED
 
 

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hubexport.checkpoints.untrusted import reading
 from hubexport.errors import ConfigurationError
 
 MODULES = "modules.json"
@@ -43,12 +44,15 @@ class SentenceEmbedding:
 def transformer_directory(directory: Path) -> Path:
     """Where a sentence-transformers directory keeps its encoder: itself, or a subdirectory.
 
-    Any other directory is given back as it is.
+    Any other directory is given back as it is, whatever its modules.json may be.
 
     Raises:
-      ConfigurationError: an unreadable modules.json, or one that points elsewhere.
+      ConfigurationError: a modules.json that points elsewhere.
     """
-    modules = _modules(directory)
+    try:
+        modules = _modules(directory)
+    except ConfigurationError:
+        return directory
     if not modules or _kind(modules[0]) != "Transformer":
         return directory
     return _below(directory, modules[0].get("path", ""))
@@ -64,7 +68,8 @@ def read_pipeline(directory: Path) -> SentenceEmbedding | None:
       ConfigurationError: a pipeline with steps that are not reproduced, or unreadable files.
     """
     above = directory.absolute().parent
-    if not (directory / MODULES).is_file() and transformer_directory(above) == directory.absolute():
+    encoder = transformer_directory(above)
+    if encoder != above and encoder.is_dir() and encoder.samefile(directory):
         directory = above
     modules = _modules(directory)
     if modules is None:
@@ -98,8 +103,9 @@ def read_pipeline(directory: Path) -> SentenceEmbedding | None:
 
 def _modules(directory: Path) -> list[dict[str, Any]] | None:
     path = directory / MODULES
-    if not path.is_file():
-        return None
+    with reading(path):
+        if not path.is_file():
+            return None
     modules = _read(path)
     if not isinstance(modules, list) or not all(
         isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules

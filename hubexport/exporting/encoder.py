@@ -103,6 +103,7 @@ def export_encoder(
             tokenizer=tokenizer,
             overrides=overrides,
         )
+        check_target(Path(export_path), overwrite=overwrite, sources=[*sources, *job.files()])
         # While TensorFlow is imported and the network is traced.
         hashes = submit(_hash_all, job.source.files)
         record = {**job.record(), "overrides": overrides, "command": _command(command)}
@@ -124,7 +125,7 @@ def _write(
     show_progress: bool,
 ) -> dict[str, Any]:
     from hubexport.exporting.network import build
-    from hubexport.saved_model.finish import finish, read_fingerprint
+    from hubexport.saved_model.finish import PROGRAM, finish, read_fingerprint
     from hubexport.saved_model.reading import read_saved_model
     from hubexport.saved_model.saving import save
     from hubexport.saved_model.weights import fill_variables
@@ -136,6 +137,7 @@ def _write(
     record["checkpoint"]["files"] = hashes.result()
     record["saved_model"] = {
         "fingerprint": read_fingerprint(staging),
+        "program": source_file(staging / PROGRAM),
         **read_saved_model(staging).record(),
     }
     record["environment"] = environment()

@@ -52,6 +52,11 @@ class Job:
     tokenizer: TokenizerFiles
     plan: Plan
 
+    def files(self) -> list[Path]:
+        """Everything that the artifact is made from, as far as it lies in files."""
+        sentence = self.pooler.default.files if self.pooler.default else ()
+        return [*self.source.files, self.configuration.path, *sentence]
+
     def record(self) -> dict[str, Any]:
         """The record, as far as it is known before the export."""
         plan, sentence = self.plan, self.pooler.default
@@ -99,7 +104,7 @@ def make_job(
     Raises:
       HubexportError: one of its subclasses, by what is wrong.
     """
-    if pooler is not None and pooler not in POOLERS:
+    if pooler is not None and pooler not in list(POOLERS):
         raise UsageError(
             f"there is no pooler {pooler!r}",
             [("poolers", ", ".join(POOLERS))],
@@ -114,7 +119,8 @@ def make_job(
     family_class, evidence = choose(family, configuration, source)
     model = family_class(configuration, source, overrides)
     # What is asked for replaces what the directory declares, supported or not.
-    sentence = read_pipeline(directory) if pooler is None else None
+    declares = pooler is None and source.layout == "hugging_face"
+    sentence = read_pipeline(directory) if declares else None
     pooler_choice = choose_pooler(pooler, model, source, sentence)
     head_choice = choose_heads(heads, model, source, pooler_choice)
     config = model.config

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from hubexport.errors import UsageError
-from hubexport.saved_model.finish import finish, read_fingerprint
+from hubexport.saved_model.finish import PROGRAM, finish, read_fingerprint
 from hubexport.saved_model.reading import read_saved_model
 from hubexport.saved_model.record import check_time, environment, source_file, write_record
 from hubexport.saved_model.target import check_target, staged_directory
@@ -56,6 +56,7 @@ def export_preprocessor(
     check_time()
     _check_arguments(vocab_file, sp_model_file, default_seq_length, tokenize_with_offsets)
     sources = [Path(file) for file in (vocab_file, sp_model_file) if file]
+    sources += [file.parent / TOKENIZER_CONFIG for file in sources]
     check_target(Path(export_path), overwrite=overwrite, sources=sources)
     model, special, pieces = _read(vocab_file, sp_model_file)
     casing = decide_lower_case(do_lower_case, model)
@@ -102,6 +103,7 @@ def export_preprocessor(
         finish(directory)
         record["saved_model"] = {
             "fingerprint": read_fingerprint(directory),
+            "program": source_file(directory / PROGRAM),
             **read_saved_model(directory).record(),
         }
         record["environment"] = environment()

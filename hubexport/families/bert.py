@@ -56,9 +56,8 @@ class Bert:
     def __init__(
         self, configuration: Configuration, source: TensorSource, overrides: Mapping[str, object]
     ):
-        self.layout = source.layout
         read = read_model_garden if configuration.kind == "model_garden" else read_json
-        trained = read(configuration, self.layout, overrides.keys())
+        trained = read(configuration, source.layout, overrides.keys())
         self.trained_positions = trained.max_position_embeddings
         self.config = dataclasses.replace(trained, **overrides)  # type: ignore[arg-type]
         self._check(configuration)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from hubexport.families.bert import Bert
 from hubexport.families.registry import register
+from hubexport.families.tensor_map import Part
 
 
 @register
@@ -17,3 +18,6 @@ class Lambert(Bert):
     name: ClassVar[str] = "lambert"
     model_types: ClassVar[tuple[str, ...]] = ()
     encoder_types: ClassVar[tuple[str, ...]] = ()
+
+    def heads(self) -> dict[str, list[Part]]:
+        return {name: parts for name, parts in super().heads().items() if name != "nsp"}

@@ -13,8 +13,6 @@ from hubexport.families.tensor_map import AS_IS, AsIs, FirstRows, Part, Weight
 class Names(abc.ABC):
     """How one checkpoint layout spells the weights of a part."""
 
-    layout: str
-
     @abc.abstractmethod
     def tensor(self, part: Part, leaf: str) -> str:
         """The checkpoint's name for a leaf of a part."""
@@ -40,8 +38,6 @@ class Names(abc.ABC):
 class TF1Names(Names):
     """google-research/bert: our own variable names below `bert/`."""
 
-    layout = "tf1"
-
     def tensor(self, part: Part, leaf: str) -> str:
         return f"{part.tf1 or 'bert/' + part.scope}/{leaf}".rstrip("/")
 
@@ -56,8 +52,6 @@ class HuggingFaceNames(Names):
     The prefix `bert.` is there when a model with heads was saved. LayerNorm's weights were called
     gamma and beta by pytorch_pretrained_bert and in checkpoints converted with it.
     """
-
-    layout = "hugging_face"
 
     def __init__(self, source: TensorSource):
         self.prefix = "bert." if any(name.startswith("bert.") for name in source.tensors) else ""
@@ -98,8 +92,6 @@ class ModelGardenNames(Names):
     (`BertEncoder`, `EncoderScaffold`) number their layers that have weights instead: embeddings,
     their norm, the projection of a factorized embedding, the blocks, the pooler.
     """
-
-    layout = "tf2"
 
     def __init__(self, source: TensorSource, *, num_hidden_layers: int, factorized: bool):
         self._source = source

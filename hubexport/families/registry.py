@@ -43,7 +43,7 @@ def choose(
     """
     known = families()
     if name is not None:
-        if name not in known:
+        if name not in list(known):
             raise UsageError(
                 f"there is no family {name!r}",
                 [("families", ", ".join(known))],

@@ -87,9 +87,14 @@ def _saved_model(facts: dict[str, Any]) -> Iterator[str]:
     )
     yield _line("tags", ", ".join(facts["tags"]) or "none")
     yield from _files(facts["files"])
-    yield from _record(facts["record"])
-    configured = (facts["record"] or {}).get("architecture")
-    yield from _architecture(facts["architecture"], configured, "by the record")
+    try:  # anybody may have written it
+        configured = (facts["record"] or {}).get("architecture")
+        lines = list(_record(facts["record"]))
+        lines += _architecture(facts["architecture"], configured, "by the record")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        lines = [_line("record", "damaged: it is not of the form that hubexport writes")]
+        lines += _architecture(facts["architecture"], None, "")
+    yield from lines
     count = facts["parameters"]
     trainable = _number(count["tensors"], "trainable variable")
     yield _line("parameters", f"{count['count']:,} in {trainable}")
@@ -178,7 +183,8 @@ def _record(record: dict[str, Any] | None) -> Iterator[str]:
         text += [record["created"]] if "created" in record else []
         yield _line("record", ", ".join(text))
         files = list((record.get("checkpoint") or {}).get("files") or ())
-        files += [(record.get("tokenizer") or {}).get("file")]
+        files += [record.get("configuration"), (record.get("tokenizer") or {}).get("file")]
+        files += (record.get("pooler") or {}).get("files") or ()
         for file in filter(None, files):
             yield _line("", f"made from {file['name']}, SHA-256 {file['sha256']}")
         yield from (_line("", f"warning: {warning}") for warning in record.get("warnings") or ())

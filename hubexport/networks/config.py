@@ -35,10 +35,10 @@ class EncoderConfig:
         wrong = [
             f"{name} {getattr(self, name)!r}; at least 0 and less than 1"
             for name in fractions
-            if not isinstance(getattr(self, name), int | float) or not 0 <= getattr(self, name) < 1
+            if type(getattr(self, name)) not in (int, float) or not 0 <= getattr(self, name) < 1
         ]
         positions = self.max_position_embeddings
-        if not isinstance(positions, int) or positions < 1:
+        if isinstance(positions, bool) or not isinstance(positions, int) or positions < 1:
             wrong.append(f"max_position_embeddings {positions!r}; at least 1")
         if self.hidden_act not in ACTIVATIONS:
             wrong.append(f"hidden_act {self.hidden_act!r}; {', '.join(ACTIVATIONS)}")

@@ -35,7 +35,7 @@ class MaskedLanguageModel(tf.Module):
         config: EncoderConfig,
         variables: Variables,
         encoder: Encoder,
-        pooling: Callable[[], Pooling],
+        trained_on: Callable[[], Pooling],
     ):
         super().__init__()
         c, scope = config, "cls/predictions"
@@ -73,10 +73,10 @@ class NextSentencePrediction(tf.Module):
         config: EncoderConfig,
         variables: Variables,
         encoder: Encoder,
-        pooling: Callable[[], Pooling],
+        trained_on: Callable[[], Pooling],
     ):
         super().__init__()
-        self.pooler = pooling()
+        self.pooler = trained_on()
         self.output_weights = variables(
             "cls/seq_relationship/output_weights", 2, config.hidden_size
         )

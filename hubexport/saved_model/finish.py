@@ -8,6 +8,7 @@ from typing import Any
 
 from hubexport.errors import HubexportError, some_of
 
+PROGRAM = "saved_model.pb"
 _NUMBERED = re.compile(r"^(__(?:inference|forward|backward)_.*?)_(\d+)$")
 
 
@@ -16,6 +17,7 @@ def finish(directory: Path) -> None:
 
     - Device strings are removed: a graph that names a device fails where there is no such device.
       So is what TensorFlow notes in calls of the machine at hand: its devices and threads.
+    - So are random seeds: one set in the exporting program would fix everybody's dropout.
     - Functions are numbered in their order; TensorFlow numbers them through the life of a process,
       so that a second export would differ from the first.
 
@@ -24,10 +26,10 @@ def finish(directory: Path) -> None:
     """
     from tensorflow.core.protobuf import saved_model_pb2
 
-    path = directory / "saved_model.pb"
+    path = directory / PROGRAM
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for meta_graph in saved_model.meta_graphs:
-        _strip_devices(meta_graph.graph_def)
+        _strip_surroundings(meta_graph.graph_def)
         _renumber(meta_graph)
         _refuse_asserts(meta_graph.graph_def)
     path.write_bytes(saved_model.SerializeToString(deterministic=True))
@@ -68,7 +70,7 @@ def read_fingerprint(directory: Path) -> str:
     return tf.saved_model.experimental.read_fingerprint(str(directory)).singleprint()
 
 
-def _strip_devices(graph: Any) -> None:
+def _strip_surroundings(graph: Any) -> None:
     nodes = [*graph.node]
     for function in graph.library.function:
         nodes += function.node_def
@@ -76,6 +78,9 @@ def _strip_devices(graph: Any) -> None:
         node.device = ""
         if "config_proto" in node.attr:
             node.attr["config_proto"].s = b""
+        for name in ("seed", "seed2"):  # without them, drawn anew in every process
+            if name in node.attr:
+                del node.attr[name]
 
 
 def _renumber(meta_graph: Any) -> None:

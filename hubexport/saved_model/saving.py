@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from tensorflow.python.saved_model import save_context
 from hubexport.errors import ExportPathError, UsageError
 
 _Result = TypeVar("_Result")
+_ONE_AT_A_TIME = threading.Lock()  # a setting of the whole program is changed meanwhile
 
 
 def save(make: Callable[[], tuple[Any, dict[str, Any]]], directory: Path) -> None:
@@ -58,10 +60,11 @@ def apart(function: Callable[[], _Result]) -> _Result:
             )
         return function()
 
-    eagerly = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(False)
-    try:
-        with ThreadPoolExecutor(1) as executor:
-            return executor.submit(call).result()
-    finally:
-        tf.config.run_functions_eagerly(eagerly)
+    with _ONE_AT_A_TIME:
+        eagerly = tf.config.functions_run_eagerly()
+        tf.config.run_functions_eagerly(False)
+        try:
+            with ThreadPoolExecutor(1) as executor:
+                return executor.submit(call).result()
+        finally:
+            tf.config.run_functions_eagerly(eagerly)

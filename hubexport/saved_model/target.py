@@ -26,11 +26,10 @@ def check_target(export_path: Path, *, overwrite: bool, sources: Iterable[Path] 
     Raises:
       ExportPathError: something is there that must not be replaced, or cannot be.
     """
-    target = export_path.absolute()
     choose = "choose another path."
     try:
-        here = Path.cwd()
-        if here.is_relative_to(Path(os.path.normpath(target))):
+        target, here = _located(export_path), Path.cwd()
+        if here.is_relative_to(target):
             raise ExportPathError(
                 "the export path is the current directory, or holds it",
                 [("export path", str(export_path)), ("current directory", str(here))],
@@ -46,7 +45,12 @@ def check_target(export_path: Path, *, overwrite: bool, sources: Iterable[Path] 
         if not target.is_dir():
             return
         names = sorted(entry.name for entry in target.iterdir())
-        inside = [source for source in sources if source.resolve().is_relative_to(target.resolve())]
+        inside = [
+            source
+            for source in sources
+            # By its place, and by the place that a link leads to: both must stay.
+            if _located(source).is_relative_to(target) or source.resolve().is_relative_to(target)
+        ]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise _cannot_be_written(export_path, error) from error
     if names and not overwrite:
@@ -69,8 +73,15 @@ def check_space(export_path: Path, nbytes: int) -> None:
     Raises:
       ExportPathError: there is less room, or no permission.
     """
-    place = _existing(export_path)
-    if not place.is_dir() or not os.access(place, os.W_OK):
+    target = _located(export_path)
+    if target.is_mount():
+        raise ExportPathError(
+            "the export path is a mount point, which cannot be put in place in one step",
+            [("export path", str(export_path))],
+            "choose a directory below it.",
+        )
+    place = _existing(target.parent)
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         code = errno.EACCES if place.is_dir() else errno.ENOTDIR
         raise _cannot_be_written(export_path, OSError(code, os.strerror(code)))
     usage = shutil.disk_usage(place)
@@ -101,7 +112,7 @@ def staged_directory(export_path: Path, *, overwrite: bool) -> Iterator[Path]:
       ExportPathError: the target must not be replaced, or cannot be written.
     """
     check_target(export_path, overwrite=overwrite)
-    export_path = Path(os.path.normpath(export_path.absolute()))
+    export_path = _located(export_path)
     made_parents: list[Path] = []
     staging: Path | None = None
     try:
@@ -204,6 +215,14 @@ def _cannot_be_written(path: Path, error: OSError | ValueError) -> ExportPathErr
         facts,
         "make room, or choose a path that you may write to.",
     )
+
+
+def _located(path: Path) -> Path:
+    """The absolute path of what the system would make there: links above it are followed."""
+    path = path.absolute()
+    if path.name in ("", ".."):
+        return path.resolve()
+    return path.parent.resolve() / path.name
 
 
 def _existing(path: Path) -> Path:

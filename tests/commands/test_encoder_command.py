@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -358,6 +359,17 @@ class TestTarget:
         assert "holds what the artifact is made from" in message
         assert "bert_model.ckpt" in message
 
+    def test_links_to_sources_are_sources(self, refused, tmp_path):
+        """A download cache: names in one directory, linked to contents in another."""
+        prefix = tiny.write_checkpoint(tmp_path / "blobs")
+        (tmp_path / "names").mkdir()
+        for path in sorted((tmp_path / "blobs").iterdir()):
+            (tmp_path / "names" / path.name).symlink_to(path)
+        linked = tmp_path / "names" / prefix.name
+        for export_path in ("names", "blobs"):
+            message = refused(f"--checkpoint={linked}", "--overwrite", export_path=export_path)
+            assert "holds what the artifact is made from" in message
+
     def test_current_directory(self, tmp_path, monkeypatch, capsys):
         prefix = tiny.write_checkpoint(tmp_path / "checkpoint")
         (tmp_path / "here").mkdir()
@@ -450,7 +462,7 @@ def test_interrupt_leaves_nothing(tmp_path, number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "interrupted; nothing was written" in errors
+    assert "interrupted; nothing half-written is left" in errors
     assert files_below(tmp_path) == before
     assert data.read_bytes() == content
 
@@ -544,6 +556,8 @@ def test_record(exported):
     }
     assert record["architecture"]["hidden_act"] == "gelu_tanh"
     assert record["pooler"]["trained"] is True
+    program = (directory / "one" / "saved_model.pb").read_bytes()
+    assert record["saved_model"]["program"]["sha256"] == hashlib.sha256(program).hexdigest()
     assert record["tokenizer"]["do_lower_case_reason"] == "--do_lower_case"
 
 
@@ -595,6 +609,18 @@ def test_two_exports_to_one_path(exported, tmp_path, monkeypatch):
     assert cli.run(["encoder", f"--checkpoint={prefix}", f"--export_path={tmp_path}/out"]) == 1
     assert (tmp_path / "out" / "saved_model.pb").read_text() == "the other's"
     assert os.listdir(tmp_path) == ["out"]
+
+
+def test_ignored_hangups_stay_ignored(tmp_path):
+    """As nohup arranges it."""
+    code = (
+        "import signal, sys\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from hubexport import cli\ncli.run(['inspect', sys.argv[1]])\n"
+        "print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
+    )
+    command = [sys.executable, "-c", code, str(tiny.write_checkpoint(tmp_path))]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout.endswith("True\n")
 
 
 def test_flagfile(refused, tmp_path):

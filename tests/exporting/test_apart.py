@@ -21,6 +21,8 @@ def export(name):
     hubexport.export_encoder(checkpoint=prefix, export_path=f"{out}/{name}")
     print(name, tf.saved_model.experimental.read_fingerprint(f"{out}/{name}").singleprint())
 export("plain")
+tf.random.set_seed(1234)
+export("seed")
 if threads:
     sys.exit()
 with tf.Graph().as_default():
@@ -65,15 +67,21 @@ def lines(work) -> list[str]:
 
 def test_same_artifact_whatever_the_caller_does(lines):
     prints = dict(line.split(" ", 1) for line in lines[:-1])
-    assert list(prints) == ["plain", "graph", "scope", "eager", "strategy"]
+    assert list(prints) == ["plain", "seed", "graph", "scope", "eager", "strategy"]
     assert len(set(prints.values())) == 1
 
 
 def test_same_artifact_on_another_machine(work, lines):
-    assert run(work, "3") == lines[:1]
+    assert run(work, "3") == lines[:2]
     for name in ("saved_model.pb", "variables/variables.index"):
         ours, theirs = (work / out / "plain" / name for out in ("out", "out3"))
         assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_seeds_stay_out(work, lines):
+    """A seed in the artifact would drop the same elements in every program that loads it."""
+    program = (work / "out" / "plain" / "saved_model.pb").read_bytes()
+    assert (work / "out" / "seed" / "saved_model.pb").read_bytes() == program
 
 
 def test_refused_without_eager_execution(lines):
