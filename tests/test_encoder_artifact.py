@@ -163,7 +163,6 @@ def test_vocabulary_travels_along(exported):
 @pytest.mark.parametrize("name", ["encoder", "mlm", "nsp"])
 def test_gradients(exported, name):
     result = exported.user.gradients[name]
-    # The pooler is of no use to the loss of nsp only through pooled_output, which is in it too.
     assert result["missing"] == []
     assert result["finite"]
     assert result["repeats"] == 0

@@ -55,7 +55,7 @@ class PoolerChoice:
     @property
     def tensors(self) -> set[str]:
         """The checkpoint's names of its weights."""
-        return {weight.tensor for weight in self.weights}
+        return _tensors(self.weights)
 
     def pooled_output(self, variables: Variables, hidden_size: int) -> Pooling:
         """The pooling of the network."""
@@ -157,7 +157,8 @@ def _no_pooler(
             "pass an encoder's checkpoint; `hubexport inspect` shows what this one is.",
         )
     of = " of a next-sentence head" if requested == "next_sentence" else ""
-    looked_for = ", ".join(_tensors(weights)) or "a pooler of its own, as Model Garden's heads have"
+    names = ", ".join(sorted(_tensors(weights)))  # in one order: errors are compared, too
+    looked_for = names or "a pooler of its own, as Model Garden's heads have"
     choices = [
         (f"--pooler {name}", text)
         for name, text in POOLERS.items()

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tarfile
 import termios
-import time
 import zipfile
 from pathlib import Path
 
@@ -435,7 +434,7 @@ def test_full_disk_leaves_nothing_and_the_old_artifact(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_leaves_nothing(tmp_path, number):
-    """Interrupted while weights stream: the data file of the checkpoint is a pipe that stalls."""
+    """Interrupted while weights stream, which the test makes stall after the first piece."""
     prefix = tiny.write_checkpoint(tmp_path / "checkpoint", heads=False)
     data = prefix.with_name(prefix.name + ".data-00000-of-00001")
     content = data.read_bytes()
@@ -640,10 +639,8 @@ def test_no_tensorflow_for_help_and_argument_errors(arguments, tmp_path):
         "try:\n    cli.run(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
         "print('tensorflow' in sys.modules)"
     )
-    started = time.process_time()
     process = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path,
         check=True,
     )  # fmt: skip
     assert process.stdout.splitlines()[-1] == "False"
-    assert time.process_time() - started < 60
