@@ -1,4 +1,4 @@
-"""`hubexport preprocessor`: a text preprocessor SavedModel from a vocabulary."""
+"""`hubexport preprocessor`: a text preprocessor SavedModel from a tokenizer's files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.commands.arguments import add_boolean, quiet_tensorflow
-from hubexport.exporting.preprocessor import MINIMUM_SEQ_LENGTH, export_preprocessor
+from hubexport.exporting.preprocessor import export_preprocessor
+from hubexport.exporting.preprocessor_arguments import (
+    MINIMUM_SEQ_LENGTH,
+    NORMALIZATIONS,
+    TRUNCATIONS,
+)
+from hubexport.tokenizers.conventions import CONVENTIONS
 
-HELP = "export a text preprocessor SavedModel from a WordPiece or SentencePiece vocabulary"
+HELP = "export a text preprocessor SavedModel from a vocabulary or a tokenizer's directory"
 
 EPILOG = """\
 examples:
@@ -23,18 +29,42 @@ examples:
   hubexport preprocessor --vocab_file=vocab.txt --nodo_lower_case \\
       --default_seq_length=512 --tokenize_with_offsets --export_path=out/preprocess/1
 
+  # any tokenizer that Hugging Face's save_pretrained wrote, and a check on your own texts
+  hubexport preprocessor --tokenizer=roberta-base --export_path=out/roberta_preprocess/1 \\
+      --reference_tokenizer=roberta-base --corpus=texts.txt
+
   # ALBERT
   hubexport preprocessor --sp_model_file=30k-clean.model --do_lower_case \\
       --export_path=out/albert_en_preprocess/1
+
+  # the ids of the published TF-Hub preprocessors, for models trained with those
+  hubexport preprocessor --vocab_file=vocab.txt --normalization=tfhub \\
+      --export_path=out/bert_en_uncased_preprocess/3
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's flags."""
-    parser.add_argument(
-        "--vocab_file", type=Path, help="WordPiece vocabulary: one piece per line (BERT)"
+    source = parser.add_argument_group("the tokenizer, one of")
+    source.add_argument(
+        "--tokenizer",
+        type=Path,
+        help="directory with tokenizer files: tokenizer.json, vocab.json and merges.txt, "
+        "vocab.txt, spiece.model, ..., and the settings beside them",
     )
-    parser.add_argument("--sp_model_file", type=Path, help="SentencePiece model (ALBERT)")
+    source.add_argument(
+        "--vocab_file",
+        type=Path,
+        help="WordPiece vocabulary: one piece per line (BERT); or Transformer-XL's words",
+    )
+    source.add_argument(
+        "--sp_model_file", type=Path, help="SentencePiece model (ALBERT, XLNet, XLM-R, T5)"
+    )
+    parser.add_argument(
+        "--model_type",
+        choices=sorted(CONVENTIONS),
+        help="whose special tokens and packing to follow; found out from the files where they tell",
+    )
     add_boolean(
         parser,
         "do_lower_case",
@@ -42,6 +72,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "whether the text is lower-cased, as the checkpoint was trained; if neither is passed, "
         "tokenizer_config.json beside the vocabulary or the vocabulary's letters decide, "
         "and where they do not the export fails",
+    )
+    add_boolean(
+        parser,
+        "strip_accents",
+        None,
+        "whether accents are removed; if neither is passed, tokenizer_config.json decides, "
+        "and where it does not they are if the text is lower-cased, as in BERT",
+    )
+    parser.add_argument(
+        "--language", help="language of the text, such as en: XLM's rules differ between them"
+    )
+    parser.add_argument(
+        "--normalization",
+        choices=NORMALIZATIONS,
+        default=NORMALIZATIONS[0],
+        help="exact (default): the ids of Hugging Face's tokenizers; tfhub: those of the "
+        "published TF-Hub preprocessors, which differ on multilingual text",
+    )
+    add_boolean(
+        parser,
+        "special_tokens_in_text",
+        True,
+        "whether literal special tokens such as [MASK] in the text become their ids "
+        "(default: yes; never with --normalization=tfhub)",
+    )
+    parser.add_argument(
+        "--truncation",
+        choices=TRUNCATIONS,
+        default=TRUNCATIONS[0],
+        help="how two texts that do not fit share the room: round_robin (default, as the original "
+        "BERT: the odd token goes to the first) or longest_first (as Hugging Face: to the longer)",
     )
     parser.add_argument(
         "--default_seq_length",
@@ -54,7 +115,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "tokenize_with_offsets",
         False,
-        "whether to add a .tokenize_with_offsets sub-object (WordPiece only; default: no)",
+        "whether to add a .tokenize_with_offsets sub-object, where offsets can be exact "
+        "(default: no)",
+    )
+    parser.add_argument(
+        "--reference_tokenizer",
+        type=Path,
+        help="directory of a tokenizer to compare with, run by tokenizers or transformers",
+    )
+    parser.add_argument("--corpus", type=Path, help="texts to compare on, one per line, in UTF-8")
+    parser.add_argument(
+        "--max_differences",
+        type=int,
+        default=0,
+        help="how many texts of the corpus may have other tokens (default 0); with more, "
+        "nothing is written",
     )
     parser.add_argument(
         "--export_path", type=Path, required=True, help="directory to make for the SavedModel"
@@ -74,9 +149,19 @@ def run(arguments: argparse.Namespace) -> int:
         export_path=arguments.export_path,
         vocab_file=arguments.vocab_file,
         sp_model_file=arguments.sp_model_file,
+        tokenizer=arguments.tokenizer,
+        model_type=arguments.model_type,
         do_lower_case=arguments.do_lower_case,
+        strip_accents=arguments.strip_accents,
+        language=arguments.language,
+        normalization=arguments.normalization,
+        special_tokens_in_text=arguments.special_tokens_in_text,
+        truncation=arguments.truncation,
         default_seq_length=arguments.default_seq_length,
         tokenize_with_offsets=arguments.tokenize_with_offsets,
+        reference_tokenizer=arguments.reference_tokenizer,
+        corpus=arguments.corpus,
+        max_differences=arguments.max_differences,
         overwrite=arguments.overwrite,
     )
     for warning in record["warnings"]:
@@ -90,15 +175,33 @@ def _summary(export_path: Path, record: dict[str, Any], seconds: float) -> str:
     specials = ", ".join(
         f"{special['piece']} {special['id']}" for special in tokenizer["special_tokens"].values()
     )
-    casing = "lower-cased" if tokenizer["do_lower_case"] else "cased"
-    size = sum(path.stat().st_size for path in export_path.rglob("*") if path.is_file())
     lines = [
         f"preprocessor {export_path}",
         f"vocabulary   {tokenizer['vocab_size']:,} pieces, {tokenizer['kind']}",
-        f"casing       {casing} ({tokenizer['do_lower_case_reason']})",
-        f"specials     {specials}",
-        f"inputs       [batch, {record['default_seq_length']}] by default",
-        f"size         {size / 2**20:,.1f} MiB",
-        f"time         {seconds:.1f} s",
+        f"model type   {tokenizer['model_type']}",
     ]
+    if tokenizer["do_lower_case"] is not None:
+        casing = "lower-cased" if tokenizer["do_lower_case"] else "cased"
+        lines.append(f"casing       {casing} ({tokenizer['do_lower_case_reason']})")
+    size = sum(path.stat().st_size for path in export_path.rglob("*") if path.is_file())
+    lines += [
+        f"specials     {specials}",
+        f"inputs       [batch, {record['default_seq_length']}] by default, "
+        f"truncated {record['truncation']}",
+        f"self-test    {_self_test(record['self_test'])}",
+    ]
+    if "comparison" in record:
+        found = record["comparison"]
+        lines.append(
+            f"comparison   {found['differences']:,} of {found['texts']:,} texts differ "
+            f"from {found['reference']}"
+        )
+        lines += [f"             {line}" for line in found["first"]]
+    lines += [f"size         {size / 2**20:,.1f} MiB", f"time         {seconds:.1f} s"]
     return "\n".join(lines)
+
+
+def _self_test(result: dict[str, Any]) -> str:
+    if result["reference"] is None:
+        return f"{result['texts']} texts; not compared: {result['not_compared']}"
+    return f"{result['differences']} of {result['texts']} texts differ from {result['reference']}"

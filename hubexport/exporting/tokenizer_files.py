@@ -10,7 +10,7 @@ from typing import Any
 from hubexport.errors import UsageError, VocabularyError
 from hubexport.saved_model.record import source_file
 from hubexport.tokenizers.casing import TOKENIZER_CONFIG, decide_lower_case
-from hubexport.tokenizers.sentencepiece_model import read_sentencepiece
+from hubexport.tokenizers.sentencepiece_model import read_sentencepiece, special_tokens
 from hubexport.tokenizers.vocabulary import read_wordpiece
 
 
@@ -108,6 +108,7 @@ def read_tokenizer_files(
     if sp_model_file:
         # ALBERT's SavedModels carry no do_lower_case: their users know it from the page.
         model = read_sentencepiece(Path(sp_model_file))
+        special_tokens(model)  # those of ALBERT must be there
         return TokenizerFiles("sp_model_file", model.path, len(model.pieces))
     if vocab_file:
         vocabulary = read_wordpiece(Path(vocab_file))

@@ -9,7 +9,12 @@ from typing import Any
 from hubexport.errors import HubexportError, some_of
 
 PROGRAM = "saved_model.pb"
-_NUMBERED = re.compile(r"^(__(?:inference|forward|backward)_.*?)_(\d+)$")
+_NUMBERED = re.compile(
+    r"^(__(?:inference|forward|backward)_.*?"
+    r"|(?:.*_)?cond(?:_\d+)?_(?:true|false)"
+    r"|(?:.*_)?while(?:_\d+)?_(?:cond|body)"
+    r")_(\d+)$"
+)
 
 
 def finish(directory: Path) -> None:

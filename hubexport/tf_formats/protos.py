@@ -129,14 +129,16 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
 
 
 def build_messages(
-    messages: dict[str, dict[str, tuple[int, str]]], file_name: str
+    messages: dict[str, dict[str, tuple[int, str]]], file_name: str, syntax: str = "proto3"
 ) -> dict[str, Any]:
     """Message classes for a table `{message: {field: (number, type)}}`.
 
     A type is a scalar (int32, int64, fixed32, float, bool, string, bytes) or the name of another
     message of the table; `*` in front means repeated. Each call uses a descriptor pool of its own.
+    With syntax "proto2" a field that is set to its zero is written, which matters where a format
+    has other defaults.
     """
-    file = descriptor_pb2.FileDescriptorProto(name=file_name, package=_PACKAGE, syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(name=file_name, package=_PACKAGE, syntax=syntax)
     for message_name, fields in messages.items():
         message = file.message_type.add(name=message_name)
         for field_name, (number, kind) in fields.items():

@@ -22,7 +22,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,6 +101,7 @@ def decide_lower_case(
     flag: bool | None,
     vocabulary: Vocabulary | SentencePieceModel,
     directory: Path | None = None,
+    followed: Container[str] = (),
 ) -> Casing:
     """Whether to lower-case, with the reason.
 
@@ -108,6 +109,7 @@ def decide_lower_case(
       flag: what the user said; None if nothing.
       vocabulary: what the tokenizer is built from.
       directory: where `tokenizer_config.json` is looked for; the vocabulary's own by default.
+      followed: other settings in it that the tokenizer follows, of which nobody is warned.
 
     Returns:
       (lower_case, reason, warnings).
@@ -126,7 +128,7 @@ def decide_lower_case(
         casing = _decided_for_sentencepiece(configured, vocabulary.path, config_path)
     else:
         casing = _decided_by_evidence(configured, letters, vocabulary.path, config_path)
-    casing.warnings.extend(_not_followed(config, casing.lower_case))
+    casing.warnings.extend(_not_followed(config, casing.lower_case, followed))
     sentence_config = _read_config(config_path.with_name(SENTENCE_CONFIG))
     if sentence_config.get("do_lower_case") and not casing.lower_case:
         casing.warnings.append(
@@ -213,7 +215,7 @@ def _about(config_path: Path) -> str:
     return f"{found} ({config_path})"
 
 
-def _not_followed(config: dict[str, Any], lower_case: bool) -> list[str]:
+def _not_followed(config: dict[str, Any], lower_case: bool, followed: Container[str]) -> list[str]:
     """Settings of Hugging Face tokenizers that ask for more than casing and are not followed."""
     done = {
         # BERT's lower-casing includes the accents; its cased form leaves both.
@@ -224,7 +226,7 @@ def _not_followed(config: dict[str, Any], lower_case: bool) -> list[str]:
     return [
         f"{TOKENIZER_CONFIG} says {name}: {json.dumps(config[name])}, which is not followed."
         for name, value in done.items()
-        if isinstance(config.get(name), bool) and config[name] != value
+        if isinstance(config.get(name), bool) and config[name] != value and name not in followed
     ]
 
 

@@ -1,6 +1,6 @@
 """SentencePiece model files: what an exporter must know of one, without the library.
 
-Nothing here imports TensorFlow or sentencepiece. Field numbers and piece types:
+Nothing here imports TensorFlow or sentencepiece. What a field means when it is absent:
 github.com/google/sentencepiece, src/sentencepiece_model.proto.
 """
 
@@ -9,22 +9,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import math
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from hubexport.errors import VocabularyError, some_of
-from hubexport.tf_formats.protos import build_messages
+from hubexport.tokenizers.tables import sentencepiece_proto as proto
 
-# `piece` is declared as bytes, so that a piece that is not UTF-8 is reported with its number.
-_CLASSES = build_messages(
-    {
-        "SentencePiece": {"piece": (1, "bytes"), "score": (2, "float"), "type": (3, "int32")},
-        "SentencePieceModel": {"pieces": (1, "*SentencePiece")},
-    },
-    "hubexport/sentencepiece_subset.proto",
-)
-_UNKNOWN_TYPE = 2
+ALGORITHMS = {
+    proto.UNIGRAM: "unigram",
+    proto.BPE: "bpe",
+    proto.WORD: "word",
+    proto.CHAR: "char",
+}
+"""TrainerSpec.ModelType -> its name."""
 
 SPECIAL_PIECES = {
     "padding_id": "<pad>",
@@ -45,6 +45,12 @@ class SentencePieceModel:
       serialized: the whole file.
       path: the file that it was read from.
       sha256: hexadecimal digest of that file's bytes.
+      scores: the pieces' scores, finite.
+      types: the pieces' types, as numbered in ModelProto.SentencePiece.Type.
+      algorithm: "unigram", "bpe", "word" or "char".
+      charsmap: the character map as stored; b"" for none.
+      normalizer: name, add_dummy_prefix, remove_extra_whitespaces, escape_whitespaces.
+      trainer: treat_whitespace_as_suffix, byte_fallback.
     """
 
     pieces: tuple[str, ...] = dataclasses.field(repr=False)
@@ -52,25 +58,47 @@ class SentencePieceModel:
     serialized: bytes = dataclasses.field(repr=False)
     path: Path
     sha256: str
+    scores: tuple[float, ...] = dataclasses.field(repr=False, default=())
+    types: tuple[int, ...] = dataclasses.field(repr=False, default=())
+    algorithm: str = "unigram"
+    charsmap: bytes = dataclasses.field(repr=False, default=b"")
+    normalizer: dict[str, Any] = dataclasses.field(default_factory=dict)
+    trainer: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def ids(self) -> dict[str, int]:
         """Piece -> id."""
         return {piece: index for index, piece in enumerate(self.pieces)}
 
+    def pieces_of_type(self, kind: int) -> tuple[str, ...]:
+        """The pieces of one type, in the order of their ids."""
+        return tuple(p for p, found in zip(self.pieces, self.types, strict=True) if found == kind)
+
 
 def special_tokens(model: SentencePieceModel) -> dict[str, int]:
-    """What `.tokenize.get_special_tokens_dict()` answers: `vocab_size` and the four special ids."""
+    """What `.tokenize.get_special_tokens_dict()` of ALBERT answers: `vocab_size` and four ids.
+
+    Raises:
+      VocabularyError: the model has not all of ALBERT's special pieces.
+    """
+    missing = [piece for piece in SPECIAL_PIECES.values() if piece not in model.ids]
+    if missing:
+        raise _not_usable(
+            model.path,
+            len(model.pieces),
+            [("special pieces missing", ", ".join(missing))],
+            "; ALBERT's have all of " + ", ".join(SPECIAL_PIECES.values()),
+        )
     ids = {name: model.ids[piece] for name, piece in SPECIAL_PIECES.items()}
     return {"vocab_size": len(model.pieces), **ids}
 
 
 def read_sentencepiece(path: str | Path) -> SentencePieceModel:
-    """Reads and checks a SentencePiece model as ALBERT uses them.
+    """Reads and checks a SentencePiece model.
 
     Raises:
       VocabularyError: the file cannot be read, is no SentencePiece model, or is one whose pieces
-        cannot be used: not UTF-8, duplicates, no unknown piece, special pieces missing.
+        cannot be used: not UTF-8, empty, duplicates, no unknown piece, scores that are no numbers.
     """
     path = Path(path)
     try:
@@ -81,41 +109,72 @@ def read_sentencepiece(path: str | Path) -> SentencePieceModel:
             [("model", str(path)), ("system", error.strerror or str(error))],
             "pass the path of a SentencePiece model, such as spiece.model or 30k-clean.model.",
         ) from error
-    stored = _parse(path, data)
-    pieces = [entry.piece.decode("utf-8", "replace") for entry in stored]
-    unknown = [index for index, entry in enumerate(stored) if entry.type == _UNKNOWN_TYPE]
-    problems = _problems(pieces, [entry.piece for entry in stored], unknown)
+    model = _parse(path, data)
+    pieces = [entry.piece.decode("utf-8", "replace") for entry in model.pieces]
+    types = [entry.type if entry.HasField("type") else proto.NORMAL for entry in model.pieces]
+    trainer, normalizer = model.trainer_spec, model.normalizer_spec
+    algorithm = trainer.model_type if trainer.HasField("model_type") else proto.UNIGRAM
+    problems = _problems(pieces, types, model)
     if problems:
-        raise VocabularyError(
-            "the SentencePiece model cannot be used",
-            [("model", f"{path} ({len(pieces):,} pieces)"), *problems],
-            "pass the model as it was published with the checkpoint; ALBERT's have all of "
-            + ", ".join(SPECIAL_PIECES.values())
-            + ".",
-        )
-    digest = hashlib.sha256(data).hexdigest()
-    return SentencePieceModel(tuple(pieces), unknown[0], data, path, digest)
+        raise _not_usable(path, len(pieces), problems)
+    return SentencePieceModel(
+        tuple(pieces),
+        types.index(proto.UNKNOWN),
+        data,
+        path,
+        hashlib.sha256(data).hexdigest(),
+        tuple(entry.score for entry in model.pieces),
+        tuple(types),
+        ALGORITHMS[algorithm],
+        normalizer.precompiled_charsmap,
+        {
+            "name": normalizer.name,
+            **{
+                name: getattr(normalizer, name) if normalizer.HasField(name) else True
+                for name in (
+                    "add_dummy_prefix",
+                    "remove_extra_whitespaces",
+                    "escape_whitespaces",
+                )
+            },
+        },
+        {
+            "treat_whitespace_as_suffix": trainer.treat_whitespace_as_suffix,
+            "byte_fallback": trainer.byte_fallback,
+        },
+    )
 
 
-def _parse(path: Path, data: bytes) -> list:
-    """The stored piece messages; at least one."""
+def _not_usable(
+    path: Path, size: int, problems: list[tuple[str, str]], hint: str = ""
+) -> VocabularyError:
+    return VocabularyError(
+        "the SentencePiece model cannot be used",
+        [("model", f"{path} ({size:,} pieces)"), *problems],
+        f"pass the model as it was published with the checkpoint{hint}.",
+    )
+
+
+def _parse(path: Path, data: bytes) -> Any:
+    """The stored message; with at least one piece."""
     problem = "it has no pieces"
     try:
-        stored = list(_CLASSES["SentencePieceModel"].FromString(data).pieces)
+        model = proto.ModelProto.FromString(data)
     except DecodeError as error:
-        stored, problem = [], str(error)
-    if not stored:
+        model, problem = proto.ModelProto(), str(error)
+    if not model.pieces:
         raise VocabularyError(
             "the file is not a SentencePiece model, or is damaged",
             [("model", f"{path} ({len(data):,} bytes)"), ("found", problem)],
             "pass the binary .model file (not the .vocab listing); copy or download it again.",
         )
-    return stored
+    return model
 
 
-def _problems(pieces: list[str], stored: list[bytes], unknown: list[int]) -> list[tuple[str, str]]:
-    """(label, value) for everything wrong with the pieces."""
+def _problems(pieces: list[str], types: list[int], model: Any) -> list[tuple[str, str]]:
+    """(label, value) for everything wrong with the model."""
     facts = []
+    stored = [entry.piece for entry in model.pieces]
     undecodable = [
         str(index)
         for index, (piece, original) in enumerate(zip(pieces, stored, strict=True))
@@ -123,15 +182,24 @@ def _problems(pieces: list[str], stored: list[bytes], unknown: list[int]) -> lis
     ]
     if undecodable:
         facts.append(("pieces that are not UTF-8", some_of(undecodable)))
+    empty = [str(index) for index, piece in enumerate(stored) if not piece]
+    if empty:
+        facts.append(("empty pieces", some_of(empty)))
     counts: dict[bytes, int] = {}
     for original in stored:
         counts[original] = counts.get(original, 0) + 1
     repeated = [repr(p.decode("utf-8", "replace")) for p, count in counts.items() if count > 1]
     if repeated:
         facts.append((f"duplicates ({len(repeated)})", some_of(repeated)))
-    if len(unknown) != 1:
-        facts.append(("pieces of type UNKNOWN", f"{len(unknown)}, needed: 1"))
-    missing = [piece for piece in SPECIAL_PIECES.values() if piece not in set(pieces)]
-    if missing:
-        facts.append(("special pieces missing", ", ".join(missing)))
+    if types.count(proto.UNKNOWN) != 1:
+        facts.append(("pieces of type UNKNOWN", f"{types.count(proto.UNKNOWN)}, needed: 1"))
+    strange = [str(i) for i, kind in enumerate(types) if not proto.NORMAL <= kind <= proto.BYTE]
+    if strange:
+        facts.append(("pieces of an unknown type", some_of(strange)))
+    endless = [str(i) for i, entry in enumerate(model.pieces) if not math.isfinite(entry.score)]
+    if endless:
+        facts.append(("pieces whose score is no number", some_of(endless)))
+    trainer = model.trainer_spec
+    if trainer.HasField("model_type") and trainer.model_type not in ALGORITHMS:
+        facts.append(("model_type", str(trainer.model_type)))
     return facts

@@ -1,104 +1,227 @@
-"""BERT's WordPiece tokenization in the graph, by tensorflow_text's ops.
+"""WordPiece, the tokenizer of BERT, DistilBERT and ELECTRA: files, checks and definition.
 
-It does what `tensorflow_text.BertTokenizer` does, id for id (tested), and therefore differs from
-other BERT tokenizers where that one does. It is put together here from the same parts because
-`BertTokenizer` leaves Assert nodes in the graph, which TPU workers cannot run in `Dataset.map`.
+Text is cleaned and split into words; each word is spelled by the longest pieces, from the left;
+what cannot be spelled, or has too many characters, is unknown (google-research/bert,
+tokenization.py). Implementations differ in what they clean and split. Followed is the one in
+Hugging Face's `tokenizers`: its BertNormalizer, BertPreTokenizer and WordPiece, code point for code
+point (`tables.bert_characters`). Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-import tensorflow_text as text
-
-# The op behind `text.regex_split_with_offsets`, whose Python wrapper adds the Assert nodes.
-from tensorflow_text.python.ops.regex_split_ops import gen_regex_split_ops
-
-from hubexport.tokenizers.vocabulary import UNKNOWN, Vocabulary
-
-# Source: tensorflow_text/python/ops/bert_tokenizer.py (Apache-2.0), _DELIM_REGEX. Text is split
-# at all of these; white space is dropped, each punctuation or CJK character is a word.
-_WHITE_SPACE = r"\s+"
-_PUNCTUATION = r"[!-/]|[:-@]|[\[-`]|[{-~]|[\p{P}]"
-_CJK = (
-    r"[\x{4E00}-\x{9FFF}]|[\x{3400}-\x{4DBF}]|[\x{20000}-\x{2A6DF}]|[\x{2A700}-\x{2B73F}]|"
-    r"[\x{2B740}-\x{2B81F}]|[\x{2B820}-\x{2CEAF}]|[\x{F900}-\x{FAFF}]|[\x{2F800}-\x{2FA1F}]"
+from hubexport.errors import VocabularyError, some_of
+from hubexport.tokenizers.added_tokens import with_added_tokens
+from hubexport.tokenizers.definition import (
+    AddedToken,
+    InGraphTokenizer,
+    PackingTemplate,
+    Reference,
+    TokenizerDefinition,
 )
+from hubexport.tokenizers.tables import bert_characters
+from hubexport.tokenizers.vocabulary import UNKNOWN, Vocabulary
+from hubexport.tokenizers.wordpiece_json import CONTINUATION, wordpiece_content
+
+# Limits of the kernel: tensorflow_text/core/kernels/fast_wordpiece_tokenizer_utils.h.
+_MAXIMUM_PIECE_BYTES = 256
+_MAXIMUM_PIECES = 1 << 22
 
 
-class WordPieceTokenizer(tf.Module):
-    """Text to ragged word pieces.
+@dataclasses.dataclass(frozen=True)
+class WordPieceModel:
+    """A WordPiece tokenizer that passed all checks.
 
-    The vocabulary is part of the graph: no file is read when a SavedModel of it is loaded, so
-    re-exporting that inside another model cannot lose one.
+    Attributes:
+      pieces: in the order of their ids.
+      unknown: the piece for words that cannot be spelled.
+      lower_case: whether text is lower-cased.
+      strip_accents: whether it is decomposed (NFD) and non-spacing marks are dropped.
+      files: what it was read from, the vocabulary first.
+      tokenize_chinese_chars: whether each CJK character is a word.
+      max_input_chars_per_word: longer words, counted in normalized characters, are unknown.
+      cleanup: whether detokenizing drops the space in front of . , ? ! 's and the like.
     """
 
-    def __init__(self, vocabulary: Vocabulary, lower_case: bool):
-        """Args:
-        vocabulary: the pieces; unknown words become the id of its own [UNK].
-        lower_case: whether to fold case, decompose (NFD) and drop combining marks first.
-        """
-        super().__init__(name="wordpiece")
-        self._lower_case = lower_case
-        pieces = tf.lookup.KeyValueTensorInitializer(
-            tf.constant([piece.encode() for piece in vocabulary.pieces], tf.string),
-            tf.range(len(vocabulary.pieces), dtype=tf.int64),
+    pieces: tuple[str, ...] = dataclasses.field(repr=False)
+    unknown: str
+    lower_case: bool
+    strip_accents: bool
+    files: tuple[Path, ...]
+    tokenize_chinese_chars: bool = True
+    max_input_chars_per_word: int = 100
+    cleanup: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.unknown not in self.pieces:
+            problems.append(("missing", f"{self.unknown!r}, the piece for unknown words"))
+        long = [
+            piece
+            for piece in self.pieces
+            if len(piece.removeprefix(CONTINUATION).encode()) > _MAXIMUM_PIECE_BYTES
+        ]
+        if long:
+            label = f"pieces of more than {_MAXIMUM_PIECE_BYTES} bytes"
+            problems.append((label, some_of(f"{piece[:20]!r}..." for piece in long)))
+        if len(self.pieces) > _MAXIMUM_PIECES:
+            problems.append(("pieces", f"more than {_MAXIMUM_PIECES:,}"))
+        if problems:
+            raise VocabularyError(
+                "the vocabulary cannot be used for WordPiece",
+                [("vocabulary", f"{self.files[0]} ({len(self.pieces):,} pieces)"), *problems],
+                "pass the vocabulary as it was published with the checkpoint.",
+            )
+
+    @property
+    def unknown_id(self) -> int:
+        """The id of what cannot be spelled."""
+        return self.pieces.index(self.unknown)
+
+    @property
+    def reordered(self) -> tuple[str, ...]:
+        """Characters of the pieces whose order NFD may change, if there are several."""
+        if not self.strip_accents:
+            return ()
+        found = sorted(set().union(*self.pieces) & set(map(chr, bert_characters.reordered())))
+        return tuple(found) if len(found) > 1 else ()
+
+
+def wordpiece_from_vocabulary(
+    vocabulary: Vocabulary,
+    *,
+    lower_case: bool,
+    strip_accents: bool | None = None,
+    tokenize_chinese_chars: bool = True,
+) -> WordPieceModel:
+    """A model of a `vocab.txt`.
+
+    Args:
+      vocabulary: from `read_wordpiece`.
+      lower_case: whether to lower-case.
+      strip_accents: None for BERT's rule, which is to strip them when lower-casing.
+      tokenize_chinese_chars: whether each CJK character is a word.
+
+    Raises:
+      VocabularyError: the vocabulary cannot be followed exactly.
+    """
+    return WordPieceModel(
+        vocabulary.pieces,
+        UNKNOWN,
+        lower_case,
+        lower_case if strip_accents is None else strip_accents,
+        (vocabulary.path,),
+        tokenize_chinese_chars,
+    )
+
+
+def wordpiece_from_json(path: Path, content: dict[str, Any]) -> WordPieceModel:
+    """Interprets a parsed `tokenizer.json`.
+
+    Raises:
+      ConfigurationError: it has settings that are not followed; all are listed.
+      VocabularyError: its vocabulary cannot be followed exactly.
+    """
+    return WordPieceModel(**wordpiece_content(path, content), files=(path,))
+
+
+def define_wordpiece(
+    model: WordPieceModel,
+    *,
+    added_tokens: tuple[AddedToken, ...],
+    special_tokens: Mapping[str, int],
+    packing: PackingTemplate,
+) -> TokenizerDefinition:
+    """The definition of a tokenizer.
+
+    Args:
+      model: the files.
+      added_tokens: literals recognised in text.
+      special_tokens: standard name -> id.
+      packing: how encoder inputs are arranged.
+
+    Raises:
+      VocabularyError: the added tokens do not fit the vocabulary.
+    """
+    pieces = with_added_tokens(model.pieces, added_tokens, str(model.files[0]))
+    differences = ""
+    if model.reordered:
+        differences = (
+            "the vocabulary has characters that NFD may reorder "
+            f"({some_of(f'U+{ord(c):04X}' for c in model.reordered)}): a word with several of "
+            "them in an order that NFD changes is taken as it is"
         )
-        self._table = tf.lookup.StaticHashTable(pieces, default_value=vocabulary.unknown_id)
-        # TensorFlow takes the names that these have in a saved graph from a counter that runs
-        # through the life of the process: equal exports would differ. The table's is by content,
-        # so that no table of another vocabulary can go by the same one.
-        pieces._name = "pieces"
-        self._table._shared_name = f"wordpiece_{vocabulary.sha256}"
-        self._wordpiece = text.WordpieceTokenizer(
-            self._table, token_out_type=tf.int32, unknown_token=UNKNOWN
+    return TokenizerDefinition(
+        kind="wordpiece",
+        pieces=pieces,
+        unknown_id=model.unknown_id,
+        special_tokens=special_tokens,
+        added_tokens=added_tokens,
+        packing=packing,
+        settings={
+            "lower_case": model.lower_case,
+            "strip_accents": model.strip_accents,
+            "tokenize_chinese_chars": model.tokenize_chinese_chars,
+            "max_input_chars_per_word": model.max_input_chars_per_word,
+            "cleanup": model.cleanup,
+            "characters": bert_characters.SOURCE,
+        },
+        files=model.files,
+        make=functools.partial(_make, model, pieces),
+        reference=functools.partial(_reference, model, added_tokens),
+        differences=differences,
+    )
+
+
+def _make(model: WordPieceModel, pieces: tuple[str, ...]) -> InGraphTokenizer:
+    from hubexport.tokenizers.graph.wordpiece import ExactWordPiece
+
+    return ExactWordPiece(model, pieces)
+
+
+def _reference(model: WordPieceModel, added_tokens: tuple[AddedToken, ...]) -> Reference:
+    """Hugging Face's tokenizer of the same files."""
+    tokenizer = hugging_face_tokenizer(model, added_tokens)
+
+    def encode(texts: Any) -> list[list[int]]:
+        encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    return encode
+
+
+def hugging_face_tokenizer(model: WordPieceModel, added_tokens: tuple[AddedToken, ...]) -> Any:
+    """The same tokenizer as a `tokenizers.Tokenizer`; raises ImportError without that package."""
+    import tokenizers
+    from tokenizers import decoders, models, normalizers, pre_tokenizers
+
+    tokenizer = tokenizers.Tokenizer(
+        models.WordPiece(
+            {piece: number for number, piece in enumerate(model.pieces)},
+            unk_token=model.unknown,
+            max_input_chars_per_word=model.max_input_chars_per_word,
+            continuing_subword_prefix=CONTINUATION,
         )
-
-    def tokenize(self, inputs: tf.Tensor) -> tf.RaggedTensor:
-        """[batch] string -> int32 [batch, (words), (pieces)]."""
-        words = self._words(inputs)
-        return _nested(self._wordpiece.tokenize(words.tokens), words.row_splits)
-
-    def tokenize_with_offsets(
-        self, inputs: tf.Tensor
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Ids with the byte range that each piece has in the *normalized* text.
-
-        Lower-casing and replacing control characters by a space can change the number of bytes,
-        so offsets are those of the input only up to the first such character.
-
-        Args:
-          inputs: string [batch].
-
-        Returns:
-          ids int32, first byte int64, byte after the last int64: [batch, (words), (pieces)] each.
-        """
-        words = self._words(inputs)
-        ids, starts, limits = self._wordpiece.tokenize_with_offsets(words.tokens)
-        word_starts = tf.gather(words.begin_offsets, ids.value_rowids())  # one per piece
-        return (
-            _nested(ids, words.row_splits),
-            _nested(starts.with_values(starts.values + word_starts), words.row_splits),
-            _nested(limits.with_values(limits.values + word_starts), words.row_splits),
-        )
-
-    def _words(self, inputs: tf.Tensor) -> Any:
-        """The op's named tuple: tokens, begin_offsets, end_offsets [words in all]; row_splits."""
-        return gen_regex_split_ops.regex_split_with_offsets(
-            self._normalize(inputs),
-            f"({_WHITE_SPACE}|{_PUNCTUATION}|{_CJK})",
-            f"({_PUNCTUATION}|{_CJK})",
-        )
-
-    def _normalize(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Case and accents if asked for; control and format characters become spaces."""
-        if self._lower_case:
-            inputs = text.normalize_utf8(text.case_fold_utf8(inputs), "NFD")
-            inputs = tf.strings.regex_replace(inputs, r"\p{Mn}", "")
-        return tf.strings.regex_replace(inputs, r"\p{Cc}|\p{Cf}", " ")
-
-
-def _nested(pieces: tf.RaggedTensor, row_splits: tf.Tensor) -> tf.RaggedTensor:
-    """[words in all, (pieces)] and each text's share of the words: [batch, (words), (pieces)]."""
-    return tf.RaggedTensor.from_row_splits(pieces, row_splits, validate=False)
+    )
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=model.tokenize_chinese_chars,
+        strip_accents=model.strip_accents,
+        lowercase=model.lower_case,
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION, cleanup=model.cleanup)
+    tokenizer.add_special_tokens(
+        [
+            tokenizers.AddedToken(
+                token.content, lstrip=token.lstrip, rstrip=token.rstrip, normalized=False
+            )
+            for token in sorted(added_tokens, key=lambda token: token.id)
+        ]
+    )
+    return tokenizer

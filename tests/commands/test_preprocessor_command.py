@@ -12,6 +12,16 @@ from hubexport import cli, errors
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CASED = [*SPECIALS, *"abcdefg", "The", "##x"]
+# Directories with tokenizer files that cannot be used.
+DIRECTORIES = {
+    "new_kind": {"tokenizer.json": '{"model": {"type": "New"}}'},
+    "no_json": {"tokenizer.json": "{"},
+    "unclear_type": {"vocab.json": '{"a": 0, "b": 1}', "merges.txt": "a b\n"},
+    "xlm": {
+        "vocab.json": '{"<s>": 0, "</s>": 1, "<pad>": 2, "<unk>": 3, "<special1>": 4}',
+        "merges.txt": "",
+    },
+}
 
 # Runs the command lines of argv[1], a JSON list, in one process that ends if TensorFlow is loaded.
 _RUN = """
@@ -39,6 +49,12 @@ def files(tmp_path):
     (inputs / "unclear.txt").write_text("\n".join([*SPECIALS, "a", "b"]) + "\n")
     (inputs / "bad.txt").write_text("\n".join(["a", "a", *SPECIALS[1:]]))
     (inputs / "bad.model").write_bytes(b"[PAD]")
+    (inputs / "corpus.txt").write_text("abc\n")
+    (inputs / "empty").mkdir()
+    for name, files in DIRECTORIES.items():
+        (inputs / name).mkdir()
+        for file, content in files.items():
+            (inputs / name / file).write_text(content)
     (tmp_path / "out" / "taken").mkdir(parents=True)
     (tmp_path / "out" / "taken" / "thesis.txt").touch()
     return tmp_path
@@ -55,9 +71,33 @@ def test_errors(files):
         ([target, cased, sp_model], 2, "made from one vocabulary"),
         ([target, cased, "--default_seq_length=2"], 2, "possible: 3 to 1,048,576"),
         ([target, cased, "--default_seq_length=x"], 2, "invalid int value"),
-        ([target, sp_model, "--tokenize_with_offsets"], 2, "leave out --tokenize_with_offsets"),
+        ([target, cased, f"--tokenizer={inputs}"], 2, "made from one vocabulary"),
+        ([target, cased, "--normalization=other"], 2, "invalid choice"),
+        ([target, cased, "--truncation=left"], 2, "invalid choice"),
+        ([target, cased, "--model_type=word2vec"], 2, "invalid choice"),
+        ([target, cased, "--model_type=roberta"], 2, "the files can be: transformer_xl, wordpiece"),
+        ([target, cased, "--language=en"], 2, "flags: --language"),
+        ([target, cased, "--corpus=x"], 2, "pass both or neither"),
+        (
+            [target, cased, f"--corpus={inputs / 'corpus.txt'}", "--reference_tokenizer=absent"],
+            2,
+            "--reference_tokenizer is not there",
+        ),
+        ([target, cased, "--max_differences=3"], 2, "--max_differences cannot be met"),
+        (
+            [target, cased, "--normalization=tfhub", "--strip_accents"],
+            2,
+            "--strip_accents cannot be followed",
+        ),
+        ([target, f"--tokenizer={inputs / 'absent'}"], 1, "there is no such tokenizer"),
+        ([target, f"--tokenizer={inputs / 'empty'}"], 2, "vocab.json and merges.txt; or"),
+        ([target, f"--tokenizer={inputs / 'no_json'}"], 1, "tokenizer.json cannot be read"),
+        ([target, f"--tokenizer={inputs / 'new_kind'}"], 1, 'found: model of type "New"'),
+        ([target, f"--tokenizer={inputs / 'unclear_type'}"], 2, "one of roberta, gpt2, openai-gpt"),
+        ([target, f"--tokenizer={inputs / 'xlm'}"], 2, "pass --language, such as en"),
         ([target, cased, "--no_such_flag"], 2, "--no_such_flag"),
-        ([target, f"--vocab_file={inputs / 'absent'}"], 1, "cannot be read"),
+        ([target, sp_model, "--nospecial_tokens_in_text"], 1, "not a SentencePiece model"),
+        ([target, f"--vocab_file={inputs / 'absent'}"], 1, "vocabulary cannot be read"),
         ([target, f"--vocab_file={inputs / 'bad.txt'}"], 1, "'a' on lines 1, 2"),
         ([target, sp_model, "--do_lower_case"], 1, "not a SentencePiece model"),
         ([target, f"--vocab_file={inputs / 'unclear.txt'}"], 2, "--nodo_lower_case"),

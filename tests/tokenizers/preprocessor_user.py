@@ -1,7 +1,7 @@
 """What a user's program does with preprocessors; run in a process of its own, without hubexport.
 
-    python preprocessor_user.py first WORK      uses WORK/<name>, re-exports, deletes the originals
-    python preprocessor_user.py second WORK     loads what the first one wrote
+    python preprocessor_user.py first WORK NAME ...    uses WORK/<name>, re-exports, deletes them
+    python preprocessor_user.py second WORK NAME ...   loads what the first one wrote
 
 Prints one JSON object {name: results}.
 """
@@ -16,16 +16,18 @@ import tensorflow_hub as hub
 import tensorflow_text  # noqa: F401  registers the ops
 import tf_keras
 
-NAMES = ("uncased", "cased", "albert")
+BAD = [b"\xff\xfe", b"a\xc3 b", b"\xed\xa0\x80x", b"\x00", b"a\x00b", b"word " * 200_000]
 
 
-def plain(value):
+def plain(value, text=False):
     """Ragged and dense tensors, dicts and sequences of them, as JSON knows them."""
     if isinstance(value, dict):
         return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
-    return value.to_list() if isinstance(value, tf.RaggedTensor) else value.numpy().tolist()
+    if isinstance(value, tf.RaggedTensor):
+        return value.to_list()
+    return [v.decode() for v in value.numpy()] if text else value.numpy().tolist()
 
 
 def rank_1(tokens):
@@ -83,6 +85,13 @@ def first(path: Path, texts: tf.Tensor) -> dict:
     result["serving_input"] = repr(signature)
     if hasattr(preprocessor, "tokenize_with_offsets"):
         result["offsets"] = plain(preprocessor.tokenize_with_offsets(texts))
+    if hasattr(preprocessor, "detokenize"):
+        result["detokenize"] = plain(preprocessor.detokenize(tokens), text=True)
+        again = preprocessor.detokenize(rank_1(tokens))
+        assert plain(again, text=True) == result["detokenize"]
+    bad = preprocessor.tokenize(tf.constant(BAD))
+    result["bad"] = plain(rank_1(bad))[:-1]
+    result["bad_length"] = len(plain(rank_1(bad))[-1])
     parts = [preprocessor, preprocessor.tokenize, pack]
     result["variables"] = [
         len(part.variables) + len(part.trainable_variables) + len(part.regularization_losses)
@@ -109,7 +118,8 @@ def first(path: Path, texts: tf.Tensor) -> dict:
 
 
 def asset(tokenize):
-    file = getattr(tokenize, "vocab_file", None) or tokenize.sp_model_file
+    names = ("vocab_file", "sp_model_file", "tokenizer_file")
+    (file,) = [getattr(tokenize, name) for name in names if hasattr(tokenize, name)]
     return file.asset_path.numpy().decode()
 
 
@@ -133,14 +143,14 @@ def second(path: Path, texts: tf.Tensor) -> dict:
 
 
 def main() -> None:
-    step, work = sys.argv[1], Path(sys.argv[2])
+    step, work, names = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
     texts = tf.constant(json.loads((work / "texts.json").read_text("utf-8")))
     if step == "second":
-        print(json.dumps({name: second(work / name, texts) for name in NAMES}))
+        print(json.dumps({name: second(work / name, texts) for name in names}))
         return
     # Loaded side by side: none may take another's tables.
-    loaded = {name: hub.load(str(work / name)) for name in NAMES}
-    results = {name: first(work / name, texts) for name in NAMES}
+    loaded = {name: hub.load(str(work / name)) for name in names}
+    results = {name: first(work / name, texts) for name in names}
     for name, preprocessor in loaded.items():
         results[name]["beside_others"] = plain(preprocessor(texts))
         shutil.rmtree(work / name)

@@ -130,7 +130,10 @@ def test_sentencepiece_problems_at_once(tmp_path):
     assert "not UTF-8: 3" in message
     assert "duplicates (1): 'a'" in message
     assert "UNKNOWN: 0, needed: 1" in message
-    assert "missing: <pad>, [SEP], [MASK]" in message
+    path.write_bytes(proto([(b"[CLS]", 4), (b"a", 1), (b"<unk>", 2)]))
+    found = sentencepiece_model.read_sentencepiece(path)
+    with pytest.raises(errors.VocabularyError, match=r"missing: <pad>, \[SEP\], \[MASK\]"):
+        sentencepiece_model.special_tokens(found)
 
 
 def test_sentencepiece_damaged(tmp_path):
@@ -148,8 +151,9 @@ def test_real_vocabularies():
     assert (chinese.pieces[343], chinese.pieces[13502]) == ("\u2028", "##\u2028")
     albert = material("sentencepiece/keras_hub_tiny/albert_test_vocab.spm")
     assert len(sentencepiece_model.read_sentencepiece(albert).pieces) == 12
+    xlnet = material("sentencepiece/xlnet/spiece.model")
     with pytest.raises(errors.VocabularyError, match=r"missing: \[CLS\], \[SEP\], \[MASK\]"):
-        sentencepiece_model.read_sentencepiece(material("sentencepiece/xlnet/spiece.model"))
+        sentencepiece_model.special_tokens(sentencepiece_model.read_sentencepiece(xlnet))
 
 
 def test_nothing_imports_tensorflow():

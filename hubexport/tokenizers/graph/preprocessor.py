@@ -6,8 +6,9 @@ tensorflow.org/hub/reusable_saved_models:
     preprocessor(text)                                  the three encoder inputs, default length
     preprocessor.tokenize(text)                         ragged ids
     preprocessor.tokenize.get_special_tokens_dict()     scalar ids and the vocabulary's size
-    preprocessor.tokenize_with_offsets(text)            optional
     preprocessor.bert_pack_inputs([segment, ...], seq_length=...)
+    preprocessor.tokenize_with_offsets(text)            optional
+    preprocessor.detokenize(ids)                        optional
 """
 
 from __future__ import annotations
@@ -15,26 +16,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import tensorflow as tf
 
-from hubexport.tokenizers.packing import bert_pack_inputs
-from hubexport.tokenizers.sentencepiece import SentencePieceTokenizer
-from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
-from hubexport.tokenizers.vocabulary import Vocabulary
-from hubexport.tokenizers.wordpiece import WordPieceTokenizer
-
-Tokenizer: TypeAlias = WordPieceTokenizer | SentencePieceTokenizer
+from hubexport.tokenizers.definition import PackingTemplate
+from hubexport.tokenizers.graph.packing import bert_pack_inputs
 
 _TEXT = tf.TensorSpec([None], tf.string, name="text")
-
-
-def make_tokenizer(model: Vocabulary | SentencePieceModel, lower_case: bool) -> Tokenizer:
-    """The tokenizer of a vocabulary's or model's kind."""
-    if isinstance(model, Vocabulary):
-        return WordPieceTokenizer(model, lower_case)
-    return SentencePieceTokenizer(model, lower_case)
+_RAGGED = tuple(tf.RaggedTensorSpec([None] * (rank + 1), tf.int32, rank) for rank in (1, 2))
 
 
 class _Reusable(tf.Module):
@@ -75,13 +65,29 @@ class SpecialTokens(_Reusable):
 class Tokenize(_Reusable):
     """`tokenize` or `tokenize_with_offsets`: text [batch] -> RaggedTensor(s)."""
 
-    def __init__(self, tokenizer: Tokenizer, method: str, special_tokens: SpecialTokens):
+    def __init__(self, tokenizer: Any, method: str, special_tokens: SpecialTokens):
         call = getattr(tokenizer, method)
         super().__init__(lambda text: call(text), input_signature=[_TEXT])
         # Tracked here and not by the root alone: the sub-object can become a part of another
         # model by itself, for example in a hub.KerasLayer, and must then bring its tables along.
         self._tokenizer = tokenizer
         self.get_special_tokens_dict = special_tokens
+
+
+class Detokenize(_Reusable):
+    """`detokenize`: int32 ids [batch, (pieces)] or [batch, (words), (pieces)] -> text [batch]."""
+
+    def __init__(self, tokenizer: Any):
+        def detokenize(ids: tf.RaggedTensor) -> tf.Tensor:
+            if ids.ragged_rank > 1:
+                splits = tf.gather(ids.values.row_splits, ids.row_splits)
+                ids = tf.RaggedTensor.from_row_splits(ids.flat_values, splits, validate=False)
+            return tokenizer.detokenize(ids)
+
+        super().__init__(detokenize)
+        self._tokenizer = tokenizer
+        for spec in _RAGGED:
+            vars(self)["__call__"].get_concrete_function(spec)
 
 
 class BertPackInputs(_Reusable):
@@ -91,22 +97,16 @@ class BertPackInputs(_Reusable):
     (outputs of shape [None, None]) and with the default one (shape [None, default_seq_length]).
     """
 
-    def __init__(self, default_seq_length: int, special_tokens: Mapping[str, int]):
-        ids = {
-            name: special_tokens[name]
-            for name in ("start_of_sequence_id", "end_of_segment_id", "padding_id")
-        }
-
+    def __init__(self, default_seq_length: int, template: PackingTemplate, truncation: str):
         def pack(
             inputs: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor = default_seq_length
         ) -> dict[str, tf.Tensor]:
-            return bert_pack_inputs(inputs, seq_length, **ids)
+            return bert_pack_inputs(inputs, seq_length, template, truncation)
 
         super().__init__(pack)
         function = vars(self)["__call__"]
-        specs = [tf.RaggedTensorSpec([None] * (rank + 1), tf.int32, rank) for rank in (1, 2)]
         for count in (1, 2):
-            for segments in itertools.product(specs, repeat=count):
+            for segments in itertools.product(_RAGGED, repeat=count):
                 for seq_length in (default_seq_length, tf.TensorSpec([], tf.int32)):
                     function.get_concrete_function(list(segments), seq_length=seq_length)
 
@@ -116,21 +116,28 @@ class Preprocessor(_Reusable):
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: Any,
         *,
         special_tokens: Mapping[str, int],
+        packing: PackingTemplate,
+        truncation: str = "round_robin",
         default_seq_length: int,
         tokenize_with_offsets: bool = False,
+        detokenizer: Any = None,
         assets: Mapping[str, Path] | None = None,
     ):
         """Args:
         tokenizer: has `tokenize`, and `tokenize_with_offsets` if that is asked for.
-        special_tokens: the five entries of `get_special_tokens_dict`.
+        special_tokens: the entries of `get_special_tokens_dict`.
+        packing: the order of texts and special tokens.
+        truncation: see `hubexport.tokenizers.graph.packing.TRUNCATIONS`.
         default_seq_length: of the root, and of `bert_pack_inputs` unless told otherwise.
+        tokenize_with_offsets: whether there is such a sub-object.
+        detokenizer: has `detokenize`; None for no such sub-object.
         assets: attribute of `.tokenize` -> file that is shipped for information under that
           name; nothing reads it.
         """
-        pack = BertPackInputs(default_seq_length, special_tokens)
+        pack = BertPackInputs(default_seq_length, packing, truncation)
 
         def preprocess(text: tf.Tensor) -> dict[str, tf.Tensor]:
             return pack([tokenizer.tokenize(text)])
@@ -143,6 +150,8 @@ class Preprocessor(_Reusable):
             setattr(self.tokenize, name, tf.saved_model.Asset(str(path)))
         if tokenize_with_offsets:
             self.tokenize_with_offsets = Tokenize(tokenizer, "tokenize_with_offsets", special)
+        if detokenizer is not None:
+            self.detokenize = Detokenize(detokenizer)
         self.bert_pack_inputs = pack
 
     def signatures(self) -> dict[str, Any]:

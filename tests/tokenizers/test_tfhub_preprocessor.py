@@ -1,4 +1,4 @@
-"""Exported preprocessors, as users meet them: reloaded in a fresh process, then re-exported."""
+"""--normalization=tfhub, as users meet it: reloaded in a fresh process, then re-exported."""
 
 import io
 import json
@@ -61,6 +61,7 @@ def work(tmp_path_factory):
             do_lower_case=name == "uncased",
             default_seq_length=DEFAULT,
             tokenize_with_offsets=name == "uncased",
+            normalization="tfhub",
         )
     train_sentencepiece(work)
     export_preprocessor(
@@ -68,6 +69,7 @@ def work(tmp_path_factory):
         sp_model_file=work / "albert.model",
         do_lower_case=True,
         default_seq_length=DEFAULT,
+        normalization="tfhub",
     )
     return work
 
@@ -150,7 +152,7 @@ def user(step: str, work: Path) -> dict:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
-        [sys.executable, str(script), step, str(work)],
+        [sys.executable, str(script), step, str(work), "uncased", "cased", "albert"],
         env=environment,
         cwd=work,
         capture_output=True,
@@ -273,6 +275,7 @@ def test_records(used):
         "tokenize_with_offsets",
         "tokenize_with_offsets.get_special_tokens_dict",
     }
-    assert record["tokenizer"]["file"]["name"] == "uncased.txt"
+    assert tokenizer["files"]["vocab_file"]["name"] == "uncased.txt"
+    assert (tokenizer["normalization"], tokenizer["special_tokens_in_text"]) == ("tfhub", [])
     assert not [flag for flag in record["command"] if "/" in flag]
     assert used["records"]["albert"]["tokenizer"]["kind"] == "sentencepiece"

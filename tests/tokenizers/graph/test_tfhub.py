@@ -1,4 +1,4 @@
-"""Ids of real texts with real vocabularies, against the tokenizers that others use."""
+"""--normalization=tfhub: ids of real texts, against the stock ops of published preprocessors."""
 
 import json
 
@@ -7,10 +7,10 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 text = pytest.importorskip("tensorflow_text")
-from hubexport.tokenizers.sentencepiece import SentencePieceTokenizer  # noqa: E402
+from hubexport.tokenizers.graph.tfhub_sentencepiece import TFHubSentencePiece  # noqa: E402
+from hubexport.tokenizers.graph.tfhub_wordpiece import TFHubWordPiece  # noqa: E402
 from hubexport.tokenizers.sentencepiece_model import read_sentencepiece  # noqa: E402
 from hubexport.tokenizers.vocabulary import read_wordpiece  # noqa: E402
-from hubexport.tokenizers.wordpiece import WordPieceTokenizer  # noqa: E402
 from tests.material import material  # noqa: E402
 
 
@@ -23,7 +23,7 @@ def test_wordpiece(vocabulary, lower_case):
     path = material(f"wordpiece/{vocabulary}/vocab.txt")
     inputs = real_texts()
     reference = text.BertTokenizer(str(path), lower_case=lower_case, token_out_type=tf.int32)
-    tokenizer = WordPieceTokenizer(read_wordpiece(path), lower_case)
+    tokenizer = TFHubWordPiece(read_wordpiece(path), lower_case)
     assert_same(tokenizer.tokenize(inputs), reference.tokenize(inputs))
     found, expected = (t.tokenize_with_offsets(inputs) for t in (tokenizer, reference))
     for ours, theirs in zip(found, expected, strict=True):
@@ -39,7 +39,7 @@ def test_sentencepiece(lower_case):
     reference = text_layers.SentencepieceTokenizer(
         model_file_path=str(tiny), lower_case=lower_case, strip_diacritics=True
     )
-    tokenizer = SentencePieceTokenizer(read_sentencepiece(tiny), lower_case)
+    tokenizer = TFHubSentencePiece(read_sentencepiece(tiny), lower_case)
     assert_same(tokenizer.tokenize(inputs), reference(inputs))
 
 

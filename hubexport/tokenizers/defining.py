@@ -1,0 +1,143 @@
+"""From tokenizer files to the definition of a tokenizer.
+
+What the files are decides the kind of tokenizer; what they say of themselves, or the special
+pieces among them, decides the type of model and with it the packing. What cannot be known must be
+said with a flag.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hubexport.errors import UsageError
+from hubexport.tokenizers import hugging_face
+from hubexport.tokenizers.added_tokens import with_added_tokens
+from hubexport.tokenizers.conventions import CONVENTIONS, Convention
+from hubexport.tokenizers.definition import TokenizerDefinition
+from hubexport.tokenizers.readers import READERS
+from hubexport.tokenizers.request import Request, TokenizerOptions, find_model_type, make_request
+
+
+@dataclasses.dataclass(frozen=True)
+class Defined:
+    """A definition and how it was come by.
+
+    Attributes:
+      definition: the tokenizer.
+      model_type: whose special tokens and packing it has.
+      lower_case: whether text is lower-cased; None where that is no question.
+      reason: what decided it.
+      warnings: sentences for the user.
+    """
+
+    definition: TokenizerDefinition
+    model_type: str
+    lower_case: bool | None
+    reason: str
+    warnings: tuple[str, ...]
+
+
+def define_tokenizer(
+    *,
+    vocab_file: Path | None = None,
+    sp_model_file: Path | None = None,
+    tokenizer: Path | None = None,
+    options: TokenizerOptions,
+) -> Defined:
+    """Reads and checks tokenizer files; exactly one argument says which.
+
+    Args:
+      vocab_file: a vocabulary, one piece per line.
+      sp_model_file: a SentencePiece model.
+      tokenizer: a directory with tokenizer files, or its tokenizer.json.
+      options: what the user says of it.
+
+    Raises:
+      UsageError: options that do not go together, or something that the files do not tell.
+      ConfigurationError, VocabularyError: files that cannot be used or followed exactly.
+    """
+    request = make_request(vocab_file, sp_model_file, tokenizer, options)
+    model_type = find_model_type(request)
+    convention = CONVENTIONS[model_type]
+    _check_options(options, model_type)
+    model = READERS[convention.kind](request, model_type)
+
+    stated = request.directory.added_tokens() if options.special_tokens_in_text else None
+    pieces = {**convention.special_tokens, **request.directory.special_pieces()}
+    pieces = {name: piece for name, piece in pieces.items() if name in convention.special_tokens}
+    literals = dataclasses.replace(convention, literals=(*convention.literals, *pieces.values()))
+    if stated is None:
+        vocabulary_ids = {piece: number for number, piece in enumerate(model.pieces)}
+        stated = tuple(dict.fromkeys(literals.added_tokens(vocabulary_ids)))
+    complete = with_added_tokens(model.pieces, stated, str(request.files[0]))
+    ids = {piece: number for number, piece in enumerate(complete)}
+    special_tokens = _special_ids(pieces, ids, request)
+    packing = request.directory.packing(
+        special_tokens["padding_id"],
+        convention.padding_type_id,
+        _padding_side(request.directory, convention),
+    )
+    definition = model.define(
+        added_tokens=stated if options.special_tokens_in_text else (),
+        special_tokens=special_tokens,
+        packing=packing or convention.packing(special_tokens),
+    )
+    definition = dataclasses.replace(
+        definition,
+        pieces=complete,
+        files=tuple(dict.fromkeys((*definition.files, *request.directory.files()))),
+    )
+    return Defined(
+        definition,
+        model_type,
+        model.lower_case,
+        model.reason,
+        (*model.warnings, *definition.warnings),
+    )
+
+
+def _check_options(options: TokenizerOptions, model_type: str) -> None:
+    """Raises UsageError for options that say nothing about this kind of tokenizer."""
+    kind = CONVENTIONS[model_type].kind
+    applies = {
+        "do_lower_case": kind in ("wordpiece", "xlm", "transformer_xl")
+        or model_type in ("albert", "xlnet"),
+        "strip_accents": kind == "wordpiece" or model_type in ("albert", "xlnet"),
+        "language": kind == "xlm",
+        "normalization": kind == "wordpiece" or model_type == "albert",
+    }
+    given = {
+        "do_lower_case": options.do_lower_case is not None,
+        "strip_accents": options.strip_accents is not None,
+        "language": options.language is not None,
+        "normalization": options.normalization != "exact",
+    }
+    pointless = [f"--{name}" for name, is_given in given.items() if is_given and not applies[name]]
+    if pointless:
+        raise UsageError(
+            f"flags that say nothing about a tokenizer of type {model_type}",
+            [("flags", ", ".join(pointless))],
+            "leave them out.",
+        )
+
+
+def _special_ids(
+    pieces: Mapping[str, str], ids: Mapping[str, int], request: Request
+) -> dict[str, int]:
+    missing = [f"{piece} ({name})" for name, piece in pieces.items() if piece not in ids]
+    if missing:
+        raise UsageError(
+            "the vocabulary lacks special pieces",
+            [("vocabulary", str(request.files[0])), ("missing", ", ".join(missing))],
+            "pass the vocabulary as it was published with the checkpoint, and the --model_type "
+            "that it belongs to.",
+        )
+    return {name: ids[piece] for name, piece in pieces.items()}
+
+
+def _padding_side(directory: hugging_face.TokenizerDirectory, convention: Convention) -> Any:
+    stated = directory.said("padding_side")
+    return stated if stated in ("left", "right") else convention.padding_side

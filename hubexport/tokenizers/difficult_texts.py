@@ -1,0 +1,48 @@
+"""Texts on which tokenizers differ: what an exported one is tried on before it is handed over."""
+
+from __future__ import annotations
+
+DIFFICULT_TEXTS = (
+    "",
+    " ",
+    "a",
+    " a",
+    "a ",
+    "  a  b  ",
+    "\n",
+    "\n\n a",
+    "a\tb\r\nc",
+    "don't I'll we've 'sad x's's 'S 'LL you'd'd they're",
+    "x  's  't  y",
+    "1st 2nd 3.14 1,000 ½ Ⅳ ٣ ३ ①",
+    "hello\u00a0world \u00a0 \u00a0x\u3000y\u2003z",
+    "\u200b zero\u200bwidth\u200d joiner \ufeff bom soft\u00adhyphen",
+    "caf\u00e9 cafe\u0301 \u00c5 A\u030a \u212b ﬁ ﬃ ﬀ",
+    "İstanbul ISTANBUL ıi İİ ΑΣ ΟΔΥΣΣΕΥΣ ς σ Σ",
+    "ᏣᎳᎩ ꮳꮃꭹ ქართული ᲥᲐᲠᲗᲣᲚᲘ",
+    "한국어 \u1112\u1161\u11ab 각 가 ㄱ ᄀ",
+    "你好,世界。 𠀀𪜀 漢字と仮名 カタカナ ﾊﾝｶｸ \uf900",
+    "𝔘𝔫𝔦 ＡＢＣ ①② ™ ℃ … ß ẞ ŉ ǰ ΐ և \u212a",
+    "👨‍👩‍👧‍👦 🇺🇸 👍🏽 ☃️ ❤️",
+    "“quotes” ‘x’ don’t — – … ‐ ‑ ″ ′ ``x''",
+    "[MASK] [SEP][CLS] [mask] [UNK] [PAD] x[MASK]y [unused1] ##ing ## #",
+    "<s> </s> <mask> <unk> <pad> <|endoftext|> a  <mask> b <|endoftext|>c <sep><cls> <extra_id_0>",
+    "a" * 99 + " " + "a" * 100 + " " + "a" * 101,
+    "é" * 60 + " " + "ا" * 101 + " x",
+    "สวัสดีครับ" * 12,
+    "x" * 300 + " y",
+    "\x00a\x01b\x7fc\x80d\x85e\x9ff",
+    "\ufffd\ufffe\uffff \U0010ffff \ue000\ue001 \U000f0000",
+    "a\u0300\u0301\u0327b \u0327\u0300",
+    "ﷺ ﷻ ㍿ ㌀ \u115f\u3164",
+    "$100 £5 €3 ¥ ₿ + = < > ^ ` | ~ a_b-c.d/e\\f",
+    "\u180e \u061c \u2066x\u2069 \u0085nel \u2028ls\u2029ps \x0bvt\x0cff \x1c\x1d\x1e\x1f",
+    "नमस्ते क्षत्रिय हिन्दी తెలుగు ০১২",
+    "\U0001f1e6\U0001f1e7 \U000e0061 ゛ \u304b\u3099 が \u0345\u1fb3",
+    "...!!!???  --- === *** ....'",
+    "https://example.org/a?b=c&d=%20#e user@example.org #tag @user",
+    "日本語のテキストと English が混ざる。Ünïcödé ÉCLAIR naïve STRASSE",
+    "\u166d \u2e43 \u2e52 \U000111c9 \U0001f12f \u2b820",
+)
+"""Spaces, contractions, scripts, accents composed and decomposed, ligatures, CJK, emoji with
+joiners, controls, very long words, literal special tokens, unassigned and private code points."""

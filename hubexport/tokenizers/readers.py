@@ -1,0 +1,208 @@
+"""Reading each kind of tokenizer: from its files to a function that defines it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hubexport.errors import UsageError
+from hubexport.tokenizers import casing, sentencepiece_model, vocabulary
+from hubexport.tokenizers.conventions import CONVENTIONS
+from hubexport.tokenizers.definition import TokenizerDefinition
+from hubexport.tokenizers.request import Request, raw_pieces
+
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """What a reader found: the pieces, a function that defines, and the decision on casing."""
+
+    pieces: Sequence[str]
+    define: Callable[..., TokenizerDefinition]
+    lower_case: bool | None = None
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def _wordpiece(request: Request, model_type: str) -> Read:
+    words = None if request.json_file else vocabulary.read_wordpiece(request.files[0])
+    if words is not None and request.options.normalization == "tfhub":
+        return _stock(request, words)
+    from hubexport.tokenizers import wordpiece
+
+    if words is None:
+        model = wordpiece.wordpiece_from_json(request.files[0], _stated(request))
+        return _read(model, wordpiece.define_wordpiece)
+    decided = casing.decide_lower_case(
+        request.options.do_lower_case, words, followed=("strip_accents",)
+    )
+    model = wordpiece.wordpiece_from_vocabulary(
+        words, lower_case=decided.lower_case, strip_accents=_strip_accents(request)
+    )
+    return _read(model, wordpiece.define_wordpiece, decided)
+
+
+def _byte_level_bpe(request: Request, model_type: str) -> Read:
+    from hubexport.tokenizers import byte_level_bpe as kind
+
+    if request.json_file:
+        model = kind.byte_level_bpe_from_json(request.files[0], _stated(request))
+    else:
+        model = kind.read_byte_level_bpe(
+            *_both(request), add_prefix_space=bool(request.directory.said("add_prefix_space"))
+        )
+    return _read(model, kind.define_byte_level_bpe)
+
+
+def _gpt(request: Request, model_type: str) -> Read:
+    from hubexport.tokenizers import gpt
+
+    if request.json_file:
+        return _read(gpt.gpt_from_json(request.files[0], _stated(request)), gpt.define_gpt)
+    return _read(gpt.read_gpt(*_both(request)), gpt.define_gpt)
+
+
+def _xlm(request: Request, model_type: str) -> Read:
+    from hubexport.tokenizers import xlm
+
+    if request.options.language is None:
+        raise UsageError(
+            "the language of the text is not known",
+            [("files", ", ".join(map(str, request.files)))],
+            "pass --language, such as en: XLM's rules differ between languages.",
+        )
+    decided = _lower_case(request, "do_lowercase_and_remove_accent")
+    model = xlm.read_xlm(
+        *_both(request),
+        language=request.options.language,
+        do_lowercase_and_remove_accent=decided.lower_case,
+    )
+    return _read(model, xlm.define_xlm, decided)
+
+
+def _transformer_xl(request: Request, model_type: str) -> Read:
+    from hubexport.tokenizers import transformer_xl
+
+    decided = _lower_case(request, "lower_case")
+    model = transformer_xl.read_transformer_xl(request.files[0], lower_case=decided.lower_case)
+    return _read(model, transformer_xl.define_transformer_xl, decided)
+
+
+def _sentencepiece(request: Request, model_type: str) -> Read:
+    from hubexport.tokenizers import sentencepiece, sentencepiece_json
+
+    if request.json_file:
+        model = sentencepiece_json.sentencepiece_from_json(request.files[0], _stated(request))
+        return _read(model, sentencepiece.define_sentencepiece)
+    pieces = sentencepiece_model.read_sentencepiece(request.files[0])
+    if request.options.normalization == "tfhub":
+        return _stock(request, pieces)
+    decided = None
+    if model_type in ("albert", "xlnet"):
+        decided = casing.decide_lower_case(
+            request.options.do_lower_case, pieces, followed=("strip_accents", "keep_accents")
+        )
+    model = sentencepiece.sentencepiece_from_model(
+        pieces,
+        model_type=model_type,
+        do_lower_case=decided.lower_case if decided else False,
+        keep_accents=_strip_accents(request) is False,
+    )
+    read = _read(model, sentencepiece.define_sentencepiece, decided)
+    appended = CONVENTIONS[model_type].appended
+    return dataclasses.replace(read, pieces=(*read.pieces, *appended))
+
+
+def _stock(
+    request: Request, model: vocabulary.Vocabulary | sentencepiece_model.SentencePieceModel
+) -> Read:
+    """What published TF-Hub preprocessors do."""
+    from hubexport.tokenizers import tfhub
+
+    if request.options.strip_accents is not None:
+        raise UsageError(
+            "--strip_accents cannot be followed with --normalization=tfhub",
+            to_go_on="leave one of them out: the stock ops strip accents where they lower-case.",
+        )
+    decided = casing.decide_lower_case(request.options.do_lower_case, model)
+    tokenizer = tfhub.TFHubModel(model, decided.lower_case)
+    return _read(tokenizer, tfhub.define_tfhub, decided)
+
+
+def _read(model: Any, define: Any, decided: casing.Casing | None = None) -> Read:
+    """A model and its `define_...` as a `Read`."""
+    bound = functools.partial(define, model)
+    if decided is None:
+        return Read(model.pieces, bound)
+    return Read(model.pieces, bound, decided.lower_case, decided.reason, tuple(decided.warnings))
+
+
+def _stated(request: Request) -> dict[str, Any]:
+    """The content of tokenizer.json, which leaves nothing to say."""
+    options = request.options
+    given = {
+        "--do_lower_case": options.do_lower_case,
+        "--strip_accents": options.strip_accents,
+        "--language": options.language,
+    }
+    said = [name for name, value in given.items() if value is not None]
+    if said:
+        raise UsageError(
+            "tokenizer.json states how text is normalized",
+            [("file", str(request.files[0])), ("flags", ", ".join(said))],
+            "leave the flags out, or pass the vocabulary itself, for example with --vocab_file.",
+        )
+    assert request.directory.tokenizer_json is not None
+    return request.directory.tokenizer_json
+
+
+def _strip_accents(request: Request) -> bool | None:
+    """What the flag or tokenizer_config.json says of accents; None if nothing."""
+    if request.options.strip_accents is not None:
+        return request.options.strip_accents
+    keep = request.directory.said("keep_accents")
+    return not keep if isinstance(keep, bool) else request.directory.said("strip_accents")
+
+
+def _lower_case(request: Request, setting: str) -> casing.Casing:
+    """By the flag, a setting of tokenizer_config.json, or the letters of the vocabulary."""
+    flag, stated = request.options.do_lower_case, request.directory.said(setting)
+    if flag is not None:
+        return casing.Casing(flag, "--do_lower_case" if flag else "--nodo_lower_case", [])
+    if isinstance(stated, bool):
+        return casing.Casing(stated, f"{casing.TOKENIZER_CONFIG}: {setting} {stated}".lower(), [])
+    letters = casing.letter_case_evidence(raw_pieces(request))
+    if letters.lower_case is None:
+        raise UsageError(
+            "it is not known whether to lower-case",
+            [
+                ("vocabulary", f"{request.files[0]}: {letters}"),
+                (casing.TOKENIZER_CONFIG, f"does not say {setting}"),
+            ],
+            "pass --do_lower_case or --nodo_lower_case, as the checkpoint was trained.",
+        )
+    return casing.Casing(letters.lower_case, f"in the vocabulary {letters}", [])
+
+
+def _both(request: Request) -> tuple[Path, Path]:
+    """The vocabulary's and the merges' file."""
+    if len(request.files) != 2:
+        raise UsageError(
+            "a BPE tokenizer has a vocabulary and merges",
+            [("given", ", ".join(map(str, request.files)))],
+            "pass --tokenizer with the directory of vocab.json and merges.txt.",
+        )
+    return request.files[0], request.files[1]
+
+
+READERS: Mapping[str, Callable[[Request, str], Read]] = {
+    "wordpiece": _wordpiece,
+    "byte_level_bpe": _byte_level_bpe,
+    "gpt": _gpt,
+    "xlm": _xlm,
+    "transformer_xl": _transformer_xl,
+    "sentencepiece": _sentencepiece,
+}
+"""Kind of tokenizer -> (request, model type) -> what was read."""

@@ -1,0 +1,33 @@
+"""Sets of code points as classes of RE2, the regular expressions of TensorFlow's string ops.
+
+RE2's own classes will not do: its \\s is ASCII, and its \\p{...} are of another Unicode version
+than those that tokenizers were built with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def ranges(code_points: Iterable[int]) -> list[tuple[int, int]]:
+    """(first, last) of each run of consecutive code points, in order."""
+    runs: list[tuple[int, int]] = []
+    for code_point in sorted(set(code_points)):
+        if runs and code_point == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], code_point)
+        else:
+            runs.append((code_point, code_point))
+    return runs
+
+
+def members(runs: Iterable[Iterable[int]]) -> frozenset[int]:
+    """The code points of (first, last) pairs."""
+    return frozenset(c for first, last in runs for c in range(first, last + 1))
+
+
+def re2_class(code_points: Iterable[int]) -> str:
+    """What stands between the brackets of a class, as in f"[^{re2_class(...)}]+"."""
+    return "".join(
+        rf"\x{{{first:x}}}" if first == last else rf"\x{{{first:x}}}-\x{{{last:x}}}"
+        for first, last in ranges(code_points)
+    )

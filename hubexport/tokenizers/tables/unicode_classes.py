@@ -1,0 +1,37 @@
+"""Letters, numbers and white space of the regular expressions in Hugging Face's tokenizers."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from hubexport.tokenizers.tables.characters import members
+
+_DATA = Path(__file__).parent / "data" / "unicode_classes.json"
+
+
+def letters() -> frozenset[int]:
+    """Code points of \\p{L}."""
+    return members(_classes()["letters"])
+
+
+def numbers() -> frozenset[int]:
+    """Code points of \\p{N}."""
+    return members(_classes()["numbers"])
+
+
+def white_space() -> frozenset[int]:
+    """Code points of \\s."""
+    return members(_classes()["white_space"])
+
+
+def version() -> str:
+    """The version of `tokenizers` that was asked."""
+    return _classes()["tokenizers"]
+
+
+@functools.cache
+def _classes() -> dict[str, Any]:
+    return json.loads(_DATA.read_text("utf-8"))

@@ -1,0 +1,79 @@
+"""The tokenizers of published TF-Hub preprocessors, as stock tensorflow_text makes them.
+
+They differ from what models are trained with elsewhere on up to 15% of multilingual texts, and are
+here for those who must match a pipeline that was trained with them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from hubexport.tokenizers.definition import (
+    AddedToken,
+    InGraphTokenizer,
+    PackingTemplate,
+    TokenizerDefinition,
+)
+from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
+from hubexport.tokenizers.vocabulary import Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class TFHubModel:
+    """Attributes:
+
+    vocabulary: a WordPiece vocabulary or a SentencePiece model.
+    lower_case: whether text is lower-cased.
+    """
+
+    vocabulary: Vocabulary | SentencePieceModel
+    lower_case: bool
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The pieces in the order of their ids."""
+        return self.vocabulary.pieces
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The vocabulary's file."""
+        return (self.vocabulary.path,)
+
+
+def define_tfhub(
+    model: TFHubModel,
+    *,
+    added_tokens: tuple[AddedToken, ...],
+    special_tokens: Mapping[str, int],
+    packing: PackingTemplate,
+) -> TokenizerDefinition:
+    """The definition; literal special tokens are text to the stock ops."""
+    wordpiece = isinstance(model.vocabulary, Vocabulary)
+
+    def make() -> InGraphTokenizer:
+        if isinstance(model.vocabulary, Vocabulary):
+            from hubexport.tokenizers.graph.tfhub_wordpiece import TFHubWordPiece
+
+            return TFHubWordPiece(model.vocabulary, model.lower_case)
+        from hubexport.tokenizers.graph.tfhub_sentencepiece import TFHubSentencePiece
+
+        return TFHubSentencePiece(model.vocabulary, model.lower_case)
+
+    return TokenizerDefinition(
+        kind="wordpiece" if wordpiece else "sentencepiece",
+        pieces=model.pieces,
+        unknown_id=model.vocabulary.unknown_id,
+        special_tokens=special_tokens,
+        added_tokens=(),
+        packing=packing,
+        settings={"normalization": "tfhub", "do_lower_case": model.lower_case},
+        files=model.files,
+        make=make,
+        reference=None,
+        no_offsets=""
+        if wordpiece
+        else "diacritics are stripped first, so offsets would be those of another text",
+        no_detokenize="the published preprocessors have none",
+    )

@@ -1,0 +1,56 @@
+"""Double arrays answer what the mapping says, and nothing else."""
+
+import random
+
+import pytest
+
+from hubexport.tokenizers.tables.double_array import build_double_array, look_up
+
+
+def random_mapping(count, seed):
+    choose = random.Random(seed)
+    keys = {bytes(choose.randrange(1, 5) for _ in range(choose.randrange(1, 9)))}
+    while len(keys) < count:
+        letters = choose.choice([5, 40, 256])
+        keys.add(bytes(choose.randrange(1, letters) for _ in range(choose.randrange(1, 9))))
+    return {key: choose.randrange(1 << 31) for key in keys}
+
+
+@pytest.mark.parametrize("count", [1, 2, 300, 5_000])
+def test_keys_have_their_values_and_nothing_else_has_one(count):
+    mapping = random_mapping(count, seed=count)
+    units = build_double_array(mapping)
+    assert {key: look_up(units, key) for key in mapping} == mapping
+    others = random_mapping(2_000, seed=-1).keys() - mapping.keys()
+    others |= {key[:-1] for key in mapping} - mapping.keys() - {b""}
+    others |= {key + b"\x01" for key in mapping} - mapping.keys()
+    assert {look_up(units, key) for key in others} == {None}
+
+
+def test_keys_that_are_beginnings_of_others():
+    mapping = {b"a": 0, b"ab": (1 << 31) - 1, b"abc": 7, b"\xff\xff": 3}
+    units = build_double_array(mapping)
+    assert {key: look_up(units, key) for key in mapping} == mapping
+    assert look_up(units, b"\xff") is None
+
+
+def test_every_code_point():
+    mapping = {chr(c).encode(): c for c in range(1, 0x20000) if not 0xD800 <= c < 0xE000}
+    units = build_double_array(mapping)
+    assert all(look_up(units, key) == value for key, value in mapping.items())
+
+
+def test_equal_subtrees_are_stored_once():
+    every = (chr(c).encode() for c in range(0x4E00, 0x9FFF))
+    assert build_double_array(dict.fromkeys(every, 1)).size <= 1024
+
+
+def test_the_size_is_a_multiple_of_a_block():
+    assert build_double_array({}).size == build_double_array({b"a": 1}).size == 256
+    assert build_double_array(random_mapping(3_000, seed=0)).size % 256 == 0
+
+
+@pytest.mark.parametrize("mapping", [{b"": 1}, {b"a\0b": 1}, {b"a": -1}, {b"a": 1 << 31}])
+def test_what_the_format_cannot_hold(mapping):
+    with pytest.raises(ValueError, match="cannot map"):
+        build_double_array(mapping)

@@ -1,0 +1,380 @@
+"""SentencePiece in the graph, against `tokenizers` and `sentencepiece` themselves."""
+
+import gzip
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from hubexport import errors
+from hubexport.tokenizers import sentencepiece_references as references
+from hubexport.tokenizers.definition import AddedToken, PackingTemplate
+from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText
+from hubexport.tokenizers.sentencepiece import define_sentencepiece, sentencepiece_from_model
+from hubexport.tokenizers.sentencepiece_json import sentencepiece_from_json
+from hubexport.tokenizers.sentencepiece_model import read_sentencepiece
+from tests.material import material
+from tests.tokenizers import texts
+
+sentencepiece = pytest.importorskip("sentencepiece")
+pytest.importorskip("tokenizers")
+
+PACKING = PackingTemplate((), (), padding_id=0)
+SENTENCES = """the quick brown fox jumps over the lazy dog, and the dog does not mind at all.
+Ein Übermaß an Größe führt zu Mißverständnissen; élève, garçon, naïve: où est-il allé?
+Съешь же ещё этих мягких французских булок, да выпей чаю. Ελληνικά γράμματα όπως αυτά εδώ.
+吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。한국어 문장도 있습니다.
+नमस्ते दुनिया यह एक वाक्य है مرحبا بالعالم هذه جملة עברית גם כאן ภาษาไทยไม่มีช่องว่าง
+1, 2, 3 and 1,000 or 12,345,678 of them (3.14 %) "quoted" 'single' a-b-c a/b/c x=y+z
+international internationally nation national nationality notion motion station stations"""
+
+
+def train(directory, **options):
+    """A small model; its path."""
+    buffer = io.BytesIO()
+    words = SENTENCES.split()
+    lines = SENTENCES.split("\n") * 20 + [
+        f"{a} {b}" for a, b in zip(words, words[3:], strict=False)
+    ]
+    options = {
+        "vocab_size": 600,
+        "character_coverage": 1.0,
+        "hard_vocab_limit": False,
+        "user_defined_symbols": [".", "@user", "(", "–"],
+        "control_symbols": ["<ctl>"],
+        **options,
+    }
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=buffer,
+        minloglevel=9,
+        num_threads=1,
+        **options,
+    )
+    path = directory / ("_".join(map(str, options.values()))[-40:].replace("/", "") + ".model")
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+@pytest.fixture(scope="module")
+def unigram(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("unigram"))
+
+
+def define(tokenizer, *literals, lstrip=()):
+    """A definition whose added tokens are these pieces, or stand behind all pieces."""
+    behind = [literal for literal in literals if literal not in tokenizer.pieces]
+    ids = {piece: number for number, piece in enumerate((*tokenizer.pieces, *behind))}
+    added = tuple(AddedToken(p, ids[p], lstrip=p in lstrip) for p in literals)
+    return define_sentencepiece(tokenizer, added_tokens=added, special_tokens={}, packing=PACKING)
+
+
+def graph(definition):
+    """The tokenizer as an exported preprocessor has it."""
+    tokenizer = SpecialTokensInText(definition.make(), definition.added_tokens)
+    return tf.function(
+        tokenizer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+    )
+
+
+def check(definition, strings):
+    found = texts.differences(graph(definition), definition.reference(), strings)
+    assert not found, [(text, got, expected) for text, got, expected in found[:5]]
+
+
+OPTIONS = [
+    ("t5", {}),
+    ("albert", {}),
+    ("albert", {"do_lower_case": False}),
+    ("albert", {"keep_accents": True}),
+    ("xlnet", {"keep_accents": True}),
+    ("xlm-roberta", {}),
+]
+
+
+@pytest.mark.parametrize(("model_type", "options"), OPTIONS)
+def test_families(unigram, model_type, options):
+    tokenizer = sentencepiece_from_model(
+        read_sentencepiece(unigram), model_type=model_type, **options
+    )
+    literals = [tokenizer.pieces[tokenizer.unknown_id], "<s>", "</s>", "<mask>"]
+    definition = define(tokenizer, *literals, "<extra_id_0>", lstrip=["<mask>"])
+    words = [
+        "<s>",
+        "<mask>",
+        " <mask> ",
+        "<extra_id_0>",
+        "＜ｓ＞",
+        "＜unk＞",
+        "@user",
+        "\u2581",
+        "ﬁ",
+    ]
+    words += [
+        "e\u0301",
+        "e\u0301\u0302",
+        "ａ\u0301",
+        "\u0600e\u0301",
+        "ﻻ\u064e",
+        "\ufdd1",
+        "\ufdd3",
+    ]
+    many = model_type in ("t5", "albert") and not options
+    check(definition, texts.DIFFICULT)
+    check(definition, texts.generated(50_000 if many else 5_000, seed=1, words=words))
+    check(definition, texts.generated(50_000 if many else 3_000, seed=2))
+    code_points = texts.every_code_point()
+    check(definition, code_points if many else code_points[::40])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model_type": "unigram"},
+        {"model_type": "bpe"},
+        {"model_type": "word", "user_defined_symbols": []},
+        {"model_type": "char"},
+        {"model_type": "bpe", "byte_fallback": True},
+        {"model_type": "unigram", "byte_fallback": True, "add_dummy_prefix": False},
+        {
+            "model_type": "unigram",
+            "remove_extra_whitespaces": False,
+            "normalization_rule_name": "identity",
+        },
+        {"model_type": "unigram", "treat_whitespace_as_suffix": True},
+    ],
+)
+def test_as_the_library_runs_them(tmp_path, options):
+    model = read_sentencepiece(train(tmp_path, **options))
+    assert model.algorithm == options["model_type"]
+    tokenizer = sentencepiece_from_model(model, model_type="sentencepiece")
+    definition = define(tokenizer, "<s>", "<new>")
+    words = ["<s>", "<new>", "@user", "<ctl>", "\u2581"]
+    strings = texts.DIFFICULT + texts.generated(4000, seed=3, words=words)
+    check(definition, strings)
+    assert definition.reference_name == "sentencepiece"
+
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.serialized)
+    made = define(tokenizer).make()
+    ids = made.tokenize(tf.constant([text.encode() for text in strings]))
+    decoded = [processor.decode(row) for row in ids.to_list()]
+    assert [text.decode() for text in made.detokenize(ids).numpy().tolist()] == decoded
+
+    again, starts, limits = made.tokenize_with_offsets(tf.constant(strings))
+    assert again.to_list() == ids.to_list()
+    for text, begins, ends in zip(strings, starts.to_list(), limits.to_list(), strict=True):
+        expected = processor.encode(text, out_type="immutable_proto").pieces
+        byte = [len(text[:n].encode()) for n in range(len(text) + 1)]
+        assert begins == [byte[piece.begin] for piece in expected], text
+        assert ends == [byte[piece.end] for piece in expected], text
+
+
+def test_detokenize(unigram):
+    model = read_sentencepiece(unigram)
+    for model_type in ("t5", "xlm-roberta"):
+        tokenizer = sentencepiece_from_model(model, model_type=model_type)
+        definition = define(tokenizer, "<s>", "<new one>")
+        rust = references.rust_tokenizer(tokenizer, definition.added_tokens)
+        size = len(definition.pieces)
+        rows = [[], [0], [size - 1, 5, size - 1], [5] * 3, list(range(size))]
+        rows += definition.reference()(texts.DIFFICULT + texts.generated(2000, seed=4))
+        found = definition.make().detokenize(tf.ragged.constant(rows, tf.int32, ragged_rank=1))
+        expected = [rust.decode(row, skip_special_tokens=False) for row in rows]
+        assert [text.decode() for text in found.numpy().tolist()] == expected
+
+
+def test_no_strings_and_long_ones(unigram):
+    model = read_sentencepiece(unigram)
+    for model_type in ("t5", "albert", "sentencepiece"):
+        definition = define(sentencepiece_from_model(model, model_type=model_type))
+        tokenize = graph(definition)
+        assert tokenize(tf.constant([], tf.string)).shape[0] == 0
+        assert tokenize(tf.constant([""])).to_list() == [[]]
+        if model_type == "sentencepiece":
+            continue  # takes quadratic time where nothing is known, as the library does
+        long = ["a" * 2**20, "ab " * 2**18, "\u4e00" * 2**18, "\0" * 2**20, "\u0301" * 2**18]
+        long += ["e\u0301" * 2**17]
+        begin = time.monotonic()
+        lengths = [len(row) for row in tokenize(tf.constant(long)).to_list()]
+        assert time.monotonic() - begin < 20
+        assert lengths == [len(row) for row in definition.reference()(long)]
+
+
+def test_a_model_is_stored_once(unigram, tmp_path):
+    definition = define(sentencepiece_from_model(read_sentencepiece(unigram), model_type="t5"))
+    module = tf.Module()
+    module.tokenizer = definition.make()
+    signature = [tf.TensorSpec([None], tf.string)]
+    module.one = tf.function(module.tokenizer.tokenize, input_signature=signature)
+    module.two = tf.function(
+        lambda strings: module.tokenizer.tokenize(strings).to_tensor(), input_signature=signature
+    )
+    expected = module.one(tf.constant(texts.DIFFICULT)).to_list()
+    tf.saved_model.save(module, tmp_path / "saved")
+    model = definition.make.args[0].serialized
+    assert (tmp_path / "saved" / "saved_model.pb").read_bytes().count(model[1000:3000]) == 1
+    loaded = tf.saved_model.load(tmp_path / "saved")
+    assert loaded.one(tf.constant(texts.DIFFICULT)).to_list() == expected
+
+
+def tokenizer_json(tokenizer):
+    return json.loads(references.rust_tokenizer(tokenizer).to_str())
+
+
+@pytest.mark.parametrize(("model_type", "options"), OPTIONS)
+def test_json_says_the_same(unigram, model_type, options):
+    tokenizer = sentencepiece_from_model(
+        read_sentencepiece(unigram), model_type=model_type, **options
+    )
+    found = sentencepiece_from_json(Path("t.json"), tokenizer_json(tokenizer))
+    for name in ("pieces", "scores", "unknown_id", "charsmap", "quotes", "strip_accents"):
+        assert getattr(found, name) == getattr(tokenizer, name), name
+    assert (found.lower_case, found.split, found.prefix) == (tokenizer.lower_case, True, True)
+
+
+@pytest.mark.parametrize("strip", [True, False])
+@pytest.mark.parametrize("content", [" ", "\u2581"])
+@pytest.mark.parametrize("charsmap", [True, False])
+def test_words_that_end_at_spaces_only(unigram, strip, content, charsmap):
+    tokenizer = sentencepiece_from_model(read_sentencepiece(unigram), model_type="t5")
+    described = tokenizer_json(tokenizer)
+    steps = [described["normalizer"]["normalizers"][0]] if charsmap else []
+    if strip:
+        steps.append({"type": "Strip", "strip_left": False, "strip_right": True})
+    steps.append({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content})
+    described["normalizer"] = {"type": "Sequence", "normalizers": steps}
+    described["pre_tokenizer"] = described["pre_tokenizer"]["pretokenizers"][1]
+    found = sentencepiece_from_json(Path("t.json"), described)
+    assert (found.split, found.trailing_space) == (False, not strip)
+
+    import tokenizers
+
+    rust = tokenizers.Tokenizer.from_str(json.dumps(described))
+    strings = ["", " ", "  ", "a ", "a\u3000", "a\x85 ", " a  b", *texts.DIFFICULT]
+    strings += texts.generated(3000, seed=5) + texts.every_code_point()[::100]
+    expected = [encoding.ids for encoding in rust.encode_batch(strings)]
+    assert define(found).reference()(strings) == expected
+    check(define(found), strings)
+
+
+def change(described, path, value):
+    *parents, last = path
+    for name in parents:
+        described = described[name]
+    described[last] = value
+
+
+STRIP = {"type": "Strip", "strip_left": True, "strip_right": True}
+FIRST = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": True}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["model", "type"], "BPE", "model: "),
+        (["model", "byte_fallback"], True, "byte_fallback"),
+        (["model", "vocab"], [], r"not a list of \[piece, score\]"),
+        (["model", "vocab"], [["a", "b"]], r"not a list of \[piece, score\]"),
+        (["model", "unk_id"], None, "model.unk_id: null"),
+        (["model", "unk_id"], 10**6, "model.unk_id"),
+        (["normalizer"], STRIP, "Strip"),
+        (["normalizer", "normalizers", 0, "precompiled_charsmap"], "?", "precompiled_charsmap"),
+        (["normalizer", "normalizers", 0, "precompiled_charsmap"], "AAAA", "cut short"),
+        (["normalizer", "normalizers"], [{"type": "NFKC"}], "NFKC"),
+        (["pre_tokenizer"], None, "pre_tokenizer: null"),
+        (["pre_tokenizer"], FIRST, "first"),
+        (["pre_tokenizer", "pretokenizers", 1, "replacement"], "_", "pre_tokenizer"),
+        (["pre_tokenizer", "pretokenizers", 1, "split"], False, "pre_tokenizer"),
+        (["decoder"], {"type": "WordPiece"}, "decoder"),
+    ],
+)
+def test_json_that_cannot_be_followed(unigram, path, value, message):
+    tokenizer = sentencepiece_from_model(read_sentencepiece(unigram), model_type="t5")
+    described = tokenizer_json(tokenizer)
+    change(described, path, value)
+    with pytest.raises(errors.HubexportError, match=message):
+        sentencepiece_from_json(Path("t.json"), described)
+
+
+def test_wrong_models(unigram, tmp_path):
+    model = read_sentencepiece(unigram)
+    with pytest.raises(errors.ConfigurationError, match="'gpt2'"):
+        sentencepiece_from_model(model, model_type="gpt2")
+    with pytest.raises(errors.ConfigurationError, match="no options for casing"):
+        sentencepiece_from_model(model, model_type="t5", do_lower_case=True)
+    bpe = read_sentencepiece(train(tmp_path, model_type="bpe", byte_fallback=True, pad_id=3))
+    with pytest.raises(errors.VocabularyError, match=r"bpe, not unigram(?s:.)*byte_fallback"):
+        sentencepiece_from_model(bpe, model_type="albert")
+    other = read_sentencepiece(train(tmp_path, pad_id=0, unk_id=1, bos_id=2, eos_id=3))
+    with pytest.raises(errors.VocabularyError, match="first pieces are '<pad>', '<unk>'"):
+        sentencepiece_from_model(other, model_type="xlm-roberta")
+    t5 = sentencepiece_from_model(model, model_type="t5")
+    with pytest.raises(errors.VocabularyError, match="ids without a piece"):
+        define_sentencepiece(
+            t5,
+            added_tokens=(AddedToken("<x>", 10**4),),
+            special_tokens={},
+            packing=PACKING,
+        )
+
+
+REAL = {
+    "t5": "sentencepiece/t5/t5_tokenizer_base.model",
+    "xlnet": "sentencepiece/xlnet/spiece.model",
+}
+
+
+def real(name):
+    if name == "xlm-roberta":
+        path = material(
+            "sentencepiece/xlmr_tokenizer_json/paraphrase-multilingual-mpnet-base-v2.json.gz"
+        )
+        return sentencepiece_from_json(path, json.loads(gzip.decompress(path.read_bytes())))
+    return sentencepiece_from_model(read_sentencepiece(material(REAL[name])), model_type=name)
+
+
+@pytest.mark.parametrize("name", ["t5", "xlnet", "xlm-roberta"])
+def test_real_texts(name):
+    tokenizer = real(name)
+    definition = define(tokenizer, "<s>", "</s>", "<pad>", "<mask>", "<unk>", lstrip=["<mask>"])
+    for strings in texts.real_texts(limit=400).values():
+        check(definition, strings)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_models/test_model.model",
+        "test_models/test_ja_model.model",
+        "test_models/en.wiki.bpe.vs10000.model",
+        "test_models/seqio_sentencepiece.model",
+        "keras_hub_tiny/albert_test_vocab.spm",
+        "keras_hub_tiny/t5_test_vocab.spm",
+        "xlnet/spiece.model",
+    ],
+)
+def test_real_models_as_the_library_runs_them(name):
+    model = read_sentencepiece(material(f"sentencepiece/{name}"))
+    definition = define(sentencepiece_from_model(model, model_type="sentencepiece"))
+    for strings in texts.real_texts(limit=200).values():
+        check(definition, strings)
+
+
+def test_published_ids_of_t5():
+    """Ids that transformers 4.57.1 gave for t5-small, in huggingface/swift-transformers."""
+    folder = "goldens/MultilingualConformance"
+    inputs = json.loads(material(f"{folder}/inputs.json").read_text("utf-8"))
+    baseline = json.loads(material(f"{folder}/baselines/t5_small_multilingual.json").read_text())
+    expected = {entry["id"]: entry["input_ids"] for entry in baseline["entries"]}
+    tokenize = graph(
+        define(
+            real("t5"), "<pad>", "</s>", "<unk>", *map("<extra_id_{}>".format, range(99, -1, -1))
+        )
+    )
+    found = tokenize(tf.constant([entry["text"] for entry in inputs])).to_list()
+    assert len(found) == len(expected) == 83
+    for entry, ids in zip(inputs, found, strict=True):
+        assert [*ids, 1] == expected[entry["id"]], entry
