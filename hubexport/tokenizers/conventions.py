@@ -121,7 +121,7 @@ CONVENTIONS: Mapping[str, Convention] = {
     "gpt2": Convention(
         "byte_level_bpe", _special("<|endoftext|>"), ("<|endoftext|>",), *_WITHOUT_SPECIALS
     ),
-    "openai-gpt": Convention("gpt", _special("<unk>"), ("<unk>",), *_WITHOUT_SPECIALS),
+    "openai-gpt": Convention("bpe", _special("<unk>"), ("<unk>",), *_WITHOUT_SPECIALS),
     "xlm": Convention(
         "xlm",
         _special("<pad>", "<s>", "</s>", "<special1>"),

@@ -65,7 +65,7 @@ def define_tokenizer(
     _check_options(options, model_type)
     model = READERS[convention.kind](request, model_type)
 
-    stated = request.directory.added_tokens() if options.special_tokens_in_text else None
+    stated = request.directory.added_tokens(recognised=options.special_tokens_in_text)
     pieces = {**convention.special_tokens, **request.directory.special_pieces()}
     pieces = {name: piece for name, piece in pieces.items() if name in convention.special_tokens}
     literals = dataclasses.replace(convention, literals=(*convention.literals, *pieces.values()))
@@ -80,11 +80,12 @@ def define_tokenizer(
         convention.padding_type_id,
         _padding_side(request.directory, convention),
     )
-    definition = model.define(
-        added_tokens=stated if options.special_tokens_in_text else (),
-        special_tokens=special_tokens,
-        packing=packing or convention.packing(special_tokens),
-    )
+    packing = packing or convention.packing(special_tokens)
+    definition = model.define(added_tokens=stated, special_tokens=special_tokens, packing=packing)
+    if not options.special_tokens_in_text:
+        # The pieces stay; only text is no longer searched for them, here and by the reference.
+        without = model.define(added_tokens=(), special_tokens=special_tokens, packing=packing)
+        definition = dataclasses.replace(definition, added_tokens=(), reference=without.reference)
     definition = dataclasses.replace(
         definition,
         pieces=complete,

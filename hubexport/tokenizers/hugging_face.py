@@ -82,8 +82,11 @@ class TokenizerDirectory:
                     pieces[standard] = content
         return pieces
 
-    def added_tokens(self) -> tuple[AddedToken, ...] | None:
+    def added_tokens(self, recognised: bool = True) -> tuple[AddedToken, ...] | None:
         """The literals recognised in text; None if no file lists them.
+
+        Args:
+          recognised: whether text will be searched for them; if not, it does not matter how.
 
         Raises:
           ConfigurationError: some are recognised in a way that is not supported.
@@ -106,7 +109,7 @@ class TokenizerDirectory:
                 "pass the files as they were published.",
             ) from error
         refused = [f"{token.content!r} ({reason})" for token, reason in tokens if reason]
-        if refused:
+        if refused and recognised:
             raise ConfigurationError(
                 "some added tokens are recognised in a way that is not supported",
                 [("directory", str(self.path)), ("not supported", some_of(refused))],

@@ -36,10 +36,15 @@ def _wordpiece(request: Request, model_type: str) -> Read:
         model = wordpiece.wordpiece_from_json(request.files[0], _stated(request))
         return _read(model, wordpiece.define_wordpiece)
     decided = casing.decide_lower_case(
-        request.options.do_lower_case, words, followed=("strip_accents",)
+        request.options.do_lower_case,
+        words,
+        followed=("strip_accents", "tokenize_chinese_chars"),
     )
     model = wordpiece.wordpiece_from_vocabulary(
-        words, lower_case=decided.lower_case, strip_accents=_strip_accents(request)
+        words,
+        lower_case=decided.lower_case,
+        strip_accents=_strip_accents(request),
+        tokenize_chinese_chars=request.directory.said("tokenize_chinese_chars") is not False,
     )
     return _read(model, wordpiece.define_wordpiece, decided)
 
@@ -162,8 +167,10 @@ def _strip_accents(request: Request) -> bool | None:
     """What the flag or tokenizer_config.json says of accents; None if nothing."""
     if request.options.strip_accents is not None:
         return request.options.strip_accents
-    keep = request.directory.said("keep_accents")
-    return not keep if isinstance(keep, bool) else request.directory.said("strip_accents")
+    keep, strip = (request.directory.said(name) for name in ("keep_accents", "strip_accents"))
+    if isinstance(keep, bool):
+        return not keep
+    return strip if isinstance(strip, bool) else None
 
 
 def _lower_case(request: Request, setting: str) -> casing.Casing:
@@ -200,7 +207,7 @@ def _both(request: Request) -> tuple[Path, Path]:
 READERS: Mapping[str, Callable[[Request, str], Read]] = {
     "wordpiece": _wordpiece,
     "byte_level_bpe": _byte_level_bpe,
-    "gpt": _gpt,
+    "bpe": _gpt,
     "xlm": _xlm,
     "transformer_xl": _transformer_xl,
     "sentencepiece": _sentencepiece,

@@ -163,7 +163,7 @@ def _kinds(request: Request) -> set[str]:
         model: dict[str, Any] = stated if isinstance(stated, dict) else {}
         kind = str(model.get("type"))
         if kind == "BPE":
-            return {"gpt" if model.get("end_of_word_suffix") else "byte_level_bpe"}
+            return {"bpe" if model.get("end_of_word_suffix") else "byte_level_bpe"}
         kinds = {"WordPiece": {"wordpiece"}, "Unigram": {"sentencepiece"}}
         if kind not in kinds:
             raise ConfigurationError(
@@ -173,7 +173,7 @@ def _kinds(request: Request) -> set[str]:
             )
         return kinds[kind]
     if name.endswith(".json"):
-        return {"byte_level_bpe", "gpt", "xlm"}
+        return {"byte_level_bpe", "bpe", "xlm"}
     if name.endswith(".model"):
         return {"sentencepiece"}
     return {"wordpiece", "transformer_xl"}
@@ -187,10 +187,11 @@ def raw_pieces(request: Request) -> Sequence[str]:
         model = content.get("model")
         pieces = model.get("vocab") if isinstance(model, dict) else None
         added = content.get("added_tokens")
-        names = [entry.get("content") for entry in added or () if isinstance(entry, dict)]
+        added = added if isinstance(added, list) else []
+        names = [entry.get("content") for entry in added if isinstance(entry, dict)]
         if isinstance(pieces, list):
             return [*(entry[0] for entry in pieces if isinstance(entry, list) and entry), *names]
-        return [*(pieces or ()), *names]
+        return [*(pieces if isinstance(pieces, dict) else ()), *names]
     if path.suffix == ".json":
         try:
             return list(json.loads(path.read_text("utf-8")))

@@ -45,10 +45,15 @@ _DIGIT_COMMA = -100.0  # added to the score of pieces such as "9,": Hugging Face
 _FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")
 _RAW = ("<unk>", "<s>", "</s>")
 
+LIBRARY_DIFFERENCES = (
+    "Of two segmentations whose scores are equal, the op's version of the library may take the "
+    "other one: both add up in single precision over the whole text, in another order."
+)
 DIFFERENCES = (
-    "Of two segmentations of a word whose scores are as good as equal (to 2**-16), the other one "
-    "may be taken, and in long words of two that are exactly equal; combining characters at the "
-    "very start of a text count one by one."
+    "Of two segmentations of a word whose scores are as good as equal (to 2**-16) the other one "
+    "may be taken, and of two that are exactly equal in words whose scores add up to more than "
+    "256 (long runs of one character, addresses); combining characters that follow no other "
+    "character are looked up one by one."
 )
 
 
@@ -89,7 +94,11 @@ def sentencepiece_from_model(
     common: dict[str, Any] = {"files": (model.path,), "algorithm": model.algorithm}
     if model_type == "sentencepiece":
         return SentencePieceTokenizer(
-            pieces=model.pieces, unknown_id=model.unknown_id, library=model.serialized, **common
+            pieces=model.pieces,
+            unknown_id=model.unknown_id,
+            library=model.serialized,
+            keeps_spaces=not model.normalizer.get("remove_extra_whitespaces", True),
+            **common,
         )
     _check_unigram(model, model_type)
     common["charsmap"] = model.charsmap
@@ -153,6 +162,9 @@ def define_sentencepiece(
         if len(pieces) > len(model.pieces):
             # The op's ids end with the model's own pieces.
             no_detokenize = "the model has no pieces for tokens that were added behind them"
+        elif model.keeps_spaces:
+            # The library of the op is an older one.
+            no_detokenize = "TensorFlow's op drops all spaces in front of text, the library but one"
         else:
             no_detokenize = ""
         make = functools.partial(_make_library, model.library)
@@ -160,6 +172,7 @@ def define_sentencepiece(
         settings: dict[str, Any] = {"runs_like": "sentencepiece", "algorithm": model.algorithm}
         more: dict[str, Any] = {
             "reference_name": "sentencepiece",
+            "differences": LIBRARY_DIFFERENCES if model.algorithm == "unigram" else "",
             "no_detokenize": no_detokenize,
         }
     else:

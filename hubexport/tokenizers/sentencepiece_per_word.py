@@ -50,6 +50,7 @@ class SentencePieceTokenizer:
       split: whether any white space ends a word; otherwise only spaces do.
       trailing_space: where only spaces do, whether those at the end of text make a word.
       prefix: whether words begin with the piece character for a space.
+      keeps_spaces: whether the library takes several spaces for what they are.
       added_have_scores: whether added tokens behind the pieces are pieces for the model, too.
     """
 
@@ -66,6 +67,7 @@ class SentencePieceTokenizer:
     split: bool = True
     trailing_space: bool = False
     prefix: bool = True
+    keeps_spaces: bool = False
     added_have_scores: bool = False
 
 

@@ -122,12 +122,17 @@ def test_families(unigram, model_type, options):
         "\ufdd1",
         "\ufdd3",
     ]
-    many = model_type in ("t5", "albert") and not options
-    check(definition, texts.DIFFICULT)
-    check(definition, texts.generated(50_000 if many else 5_000, seed=1, words=words))
-    check(definition, texts.generated(50_000 if many else 3_000, seed=2))
+    many = (model_type, options) in OPTIONS[:2]
     code_points = texts.every_code_point()
-    check(definition, code_points if many else code_points[::40])
+    check(
+        definition,
+        [
+            *texts.DIFFICULT,
+            *texts.generated(50_000 if many else 3_000, seed=1, words=words),
+            *texts.generated(50_000 if many else 3_000, seed=2),
+            *(code_points if many else code_points[::40]),
+        ],
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,15 +166,15 @@ def test_as_the_library_runs_them(tmp_path, options):
     made = define(tokenizer).make()
     ids = made.tokenize(tf.constant([text.encode() for text in strings]))
     decoded = [processor.decode(row) for row in ids.to_list()]
-    assert [text.decode() for text in made.detokenize(ids).numpy().tolist()] == decoded
+    found = [text.decode() for text in made.detokenize(ids).numpy().tolist()]
+    assert (found == decoded) is not bool(define(tokenizer).no_detokenize)
 
     again, starts, limits = made.tokenize_with_offsets(tf.constant(strings))
     assert again.to_list() == ids.to_list()
     for text, begins, ends in zip(strings, starts.to_list(), limits.to_list(), strict=True):
-        expected = processor.encode(text, out_type="immutable_proto").pieces
-        byte = [len(text[:n].encode()) for n in range(len(text) + 1)]
-        assert begins == [byte[piece.begin] for piece in expected], text
-        assert ends == [byte[piece.end] for piece in expected], text
+        expected = processor.encode(text, return_type="proto").pieces
+        assert begins == [piece.begin for piece in expected], text
+        assert ends == [piece.end for piece in expected], text
 
 
 def test_detokenize(unigram):
@@ -340,8 +345,7 @@ def real(name):
 def test_real_texts(name):
     tokenizer = real(name)
     definition = define(tokenizer, "<s>", "</s>", "<pad>", "<mask>", "<unk>", lstrip=["<mask>"])
-    for strings in texts.real_texts(limit=400).values():
-        check(definition, strings)
+    check(definition, [text for part in texts.real_texts(limit=400).values() for text in part])
 
 
 @pytest.mark.parametrize(
@@ -357,10 +361,15 @@ def test_real_texts(name):
     ],
 )
 def test_real_models_as_the_library_runs_them(name):
+    """Only of equally good segmentations may another one be taken."""
     model = read_sentencepiece(material(f"sentencepiece/{name}"))
     definition = define(sentencepiece_from_model(model, model_type="sentencepiece"))
-    for strings in texts.real_texts(limit=200).values():
-        check(definition, strings)
+    strings = [text for part in texts.real_texts(limit=200).values() for text in part]
+    found = texts.differences(graph(definition), definition.reference(), strings)
+    assert len(found) <= (0.02 * len(strings) if definition.differences else 0)
+    for text, ids, expected in found:
+        scores = [sum(model.scores[number] for number in row) for row in (ids, expected)]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-3), text
 
 
 def test_published_ids_of_t5():

@@ -80,7 +80,7 @@ class SpecialTokensInText(tf.Module):
         splits = ids.row_splits
         for inner in ids.nested_row_splits[1:]:
             splits = tf.gather(inner, splits)
-        begins = tf.repeat(cut.begins, splits[1:] - splits[:-1])  # one per piece
+        begins = tf.gather(cut.begins, _rows(splits))  # one per piece
         return (
             _join(cut, ids, cut.literal),
             _join(cut, starts.with_flat_values(starts.flat_values + begins), cut.begins),
@@ -106,7 +106,7 @@ class SpecialTokensInText(tf.Module):
             # Bytes in front of each fragment, less those in front of its text.
             ends = tf.cumsum(tf.cast(tf.strings.length(flat), tf.int64))
             before = tf.gather(tf.concat([[0], ends], axis=0), splits[:-1])
-            ends -= tf.repeat(before, splits[1:] - splits[:-1])
+            ends -= tf.gather(before, _rows(splits))
             begins = ends - tf.cast(tf.strings.length(flat), tf.int64)
             return [tf.where(is_literal, "", flat), literal, splits, begins, ends]
 
@@ -175,6 +175,11 @@ def _join(cut: _Cut, values: tf.RaggedTensor, own: tf.Tensor) -> tf.RaggedTensor
     for inner_splits in inner:
         flat = tf.RaggedTensor.from_row_splits(flat, inner_splits, validate=False)
     return tf.RaggedTensor.from_row_splits(flat, splits, validate=False)
+
+
+def _rows(splits: tf.Tensor) -> tf.Tensor:
+    """int64 [splits[-1]]: each value's row. tf.repeat would take rows x longest row of memory."""
+    return tf.searchsorted(splits, tf.range(splits[-1]), side="right", out_type=tf.int64) - 1
 
 
 def _parts(inner: tf.Tensor | tf.RaggedTensor, splits: tf.Tensor) -> list[tf.Tensor]:

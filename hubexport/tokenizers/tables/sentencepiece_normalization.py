@@ -208,15 +208,15 @@ def _cluster_rules(
     if any(ord(key[0]) in characters.prepended for key in precompiled):
         raise ValueError("the character map has keys that begin with a prepended character")
     end, short, inside, stand_in = marks
-    base, followers = set().union(*bases.values()), re2_class(every_extending)
+    base, follower = re2_class(set().union(*bases.values())), re2_class(every_extending)
     steps = [
         # What the text itself has of the marks is unknown, as is their stand-in.
         (f"[{end}{short}{inside}]", stand_in),
         (
-            f"([{re2_class(characters.prepended)}][{re2_class(base)}])([{followers}])",
+            f"([{re2_class(characters.prepended)}][{base}])([{follower}])",
             rf"\1{inside}\2",
         ),
-        (f"([{re2_class(base)}][{followers}]+)", rf"\1{end}"),
+        (f"([{base}][{follower}]+)", rf"\1{end}"),
     ]
     for n, heads in keys.items():
         tail = set().union(*(extending[m] for m in range(2, _SHORT - n)))

@@ -1,0 +1,163 @@
+"""From tokenizer files to a definition: model types, special tokens, packing, what is refused."""
+
+import json
+
+import pytest
+
+from hubexport.errors import ConfigurationError, HubexportError, UsageError
+from hubexport.tokenizers.defining import TokenizerOptions, define_tokenizer
+from hubexport.tokenizers.definition import AddedToken, Segment, Token
+
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def define(path, **options):
+    return define_tokenizer(tokenizer=path, options=TokenizerOptions(**options))
+
+
+@pytest.fixture
+def bert(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIALS, *"abc", "The"]) + "\n")
+    return tmp_path
+
+
+def test_directory_of_a_vocabulary(bert):
+    (bert / "tokenizer_config.json").write_text('{"do_lower_case": false, "cls_token": "[SEP]"}')
+    defined = define(bert)
+    assert (defined.model_type, defined.lower_case) == ("bert", False)
+    definition = defined.definition
+    assert definition.special_tokens_dict == {
+        "vocab_size": 9,
+        "padding_id": 0,
+        "start_of_sequence_id": 3,  # as the file says
+        "end_of_segment_id": 3,
+        "mask_id": 4,
+    }
+    assert definition.packing.single == (Token(3), Segment(0), Token(3))
+    assert {token.content for token in definition.added_tokens} == set(SPECIALS)
+    assert [file.name for file in definition.files] == ["vocab.txt", "tokenizer_config.json"]
+
+
+def test_special_tokens_as_text(bert):
+    defined = define(bert, do_lower_case=True, special_tokens_in_text=False)
+    assert defined.definition.added_tokens == ()
+    assert len(defined.definition.pieces) == 9
+
+
+def test_strip_accents_follows_the_files(bert):
+    for stated, flag, expected in (
+        (None, None, True),
+        (False, None, False),
+        (False, True, True),
+        (None, False, False),
+    ):
+        (bert / "tokenizer_config.json").write_text(json.dumps({"strip_accents": stated}))
+        defined = define(bert, do_lower_case=True, strip_accents=flag)
+        assert defined.definition.settings["strip_accents"] is expected
+        assert not [warning for warning in defined.warnings if "strip_accents" in warning]
+
+
+def test_a_stated_type_that_cannot_be(bert):
+    """A config.json of another kind of model does not make a vocab.txt something else."""
+    (bert / "config.json").write_text('{"model_type": "roberta"}')
+    assert define(bert, do_lower_case=True).model_type == "bert"
+    with pytest.raises(UsageError, match="not of that type"):
+        define(bert, do_lower_case=True, model_type="roberta")
+
+
+def write_bpe(path, extra):
+    """A byte-level vocabulary without merges."""
+    from hubexport.tokenizers.byte_level_bpe import byte_symbols
+
+    pieces = [*extra, *byte_symbols()]
+    (path / "vocab.json").write_text(json.dumps({p: i for i, p in enumerate(pieces)}), "utf-8")
+    (path / "merges.txt").write_text("#version: 0.2\n", "utf-8")
+    return len(pieces)
+
+
+@pytest.mark.parametrize(
+    ("extra", "model_type"),
+    [
+        (["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "roberta"),
+        (["<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>"], "roberta"),
+        (["<|endoftext|>"], "gpt2"),
+    ],
+)
+def test_type_by_special_pieces(tmp_path, extra, model_type):
+    write_bpe(tmp_path, extra)
+    assert define(tmp_path).model_type == model_type
+
+
+def test_no_type(tmp_path):
+    write_bpe(tmp_path, [])
+    with pytest.raises(UsageError, match="it is not known what model") as caught:
+        define(tmp_path)
+    assert "roberta, gpt2, openai-gpt, xlm" in str(caught.value)
+    with pytest.raises(UsageError, match="lacks special pieces"):
+        define(tmp_path, model_type="roberta")
+
+
+def test_added_tokens_behind_the_vocabulary(tmp_path):
+    size = write_bpe(tmp_path, ["<|endoftext|>"])
+    decoder = {
+        str(size): {"content": "<x>", "special": True, "normalized": False, "lstrip": True},
+        "0": {"content": "<|endoftext|>", "special": True, "normalized": False},
+    }
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text(json.dumps({"added_tokens_decoder": decoder, "add_prefix_space": True}))
+    definition = define(tmp_path).definition
+    assert definition.pieces[-1] == "<x>"
+    assert AddedToken("<x>", size, lstrip=True) in definition.added_tokens
+    assert definition.settings["add_prefix_space"] is True
+    without = define(tmp_path, special_tokens_in_text=False).definition
+    assert without.pieces[-1] == "<x>" and without.added_tokens == ()
+
+    decoder[str(size + 5)] = {"content": "<y>", "special": True, "normalized": False}
+    config.write_text(json.dumps({"added_tokens_decoder": decoder}))
+    with pytest.raises(HubexportError, match="ids without a piece"):
+        define(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"language": "en"}, "--language"),
+        ({"normalization": "tfhub"}, "--normalization"),
+        ({"do_lower_case": True, "strip_accents": True}, "--do_lower_case, --strip_accents"),
+    ],
+)
+def test_flags_that_say_nothing(tmp_path, options, message):
+    write_bpe(tmp_path, ["<|endoftext|>"])
+    with pytest.raises(UsageError, match="say nothing") as caught:
+        define(tmp_path, **options)
+    assert message in str(caught.value)
+
+
+def test_flags_against_tokenizer_json(tmp_path):
+    content = {"model": {"type": "WordPiece", "vocab": {p: i for i, p in enumerate(SPECIALS)}}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=r"tokenizer\.json states how text is normalized"):
+        define(tmp_path, do_lower_case=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"model": None},
+        {"model": {"type": ["WordPiece"]}},
+        {"model": {"type": "WordPiece"}},
+        {"model": {"type": "WordPiece", "vocab": []}},
+        {"model": {"type": "WordPiece", "vocab": {"a": "b"}}},
+        {"model": {"type": "Unigram", "vocab": {"a": 1}}},
+        {"model": {"type": "Unigram", "vocab": [1, [], [[]], ["a"]]}},
+        {"model": {"type": "BPE", "vocab": 3, "merges": None}},
+        {"model": {"type": "BPE", "vocab": {"a": -1}, "merges": [["a"]]}, "added_tokens": [3]},
+    ],
+)
+@pytest.mark.parametrize("model_type", [None, "bert", "xlnet", "gpt2", "openai-gpt"])
+def test_damaged_tokenizer_json(tmp_path, content, model_type):
+    """Every one is an error of ours, never a traceback."""
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises((ConfigurationError, HubexportError)):
+        define(tmp_path, model_type=model_type)
