@@ -86,6 +86,13 @@ def xlnet(model: Path) -> tokenizers.Tokenizer:
     return rust
 
 
+def t5(model: Path) -> tokenizers.Tokenizer:
+    from transformers import T5Tokenizer
+
+    loaded = T5Tokenizer.from_pretrained(str(model.parent), vocab_file=str(model))
+    return tokenizers.Tokenizer.from_str(loaded.backend_tokenizer.to_str())
+
+
 def packed(tokenize: Callable[[tf.Tensor], tf.RaggedTensor], start: int, end: int) -> Peer:
     """A stock tokenizer with tensorflow_text's own packing."""
 

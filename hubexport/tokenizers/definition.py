@@ -33,7 +33,12 @@ class InGraphTokenizer(Protocol):
     with int64 starts and limits of the same row splits: the bytes of the *text as given* that each
     piece stands for; and
 
-        detokenize(ids) -> string [batch]       for int32 ids [batch, (pieces)].
+        detokenize(ids) -> string [batch]       for int32 ids [batch, (pieces)]
+
+    and, where words take time that packing can do without, the two halves of `tokenize`:
+
+        pieces(texts) -> int32 [batch, (pieces)]
+        group(ids) -> int32 [batch, (words), (pieces)].
     """
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from hubexport.tokenizers.definition import PackingTemplate, Segment, Token
 
 Lengths = list[tf.Tensor]
+Rows = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def bert_pack_inputs(
@@ -45,17 +46,26 @@ def bert_pack_inputs(
     """
     if not 1 <= len(segments) <= 2:
         raise ValueError(f"bert_pack_inputs takes 1 or 2 segments, not {len(segments)}.")
+    packed = pack_rows([rows_of(s) for s in segments], seq_length, template, truncation)
+    for tensor in packed.values():
+        tensor.set_shape([None, seq_length if isinstance(seq_length, int) else None])
+    return packed
+
+
+def pack_rows(
+    rows: Sequence[Rows], seq_length: int | tf.Tensor, template: PackingTemplate, truncation: str
+) -> dict[str, tf.Tensor]:
+    """`bert_pack_inputs` of segments that went through `rows_of`."""
     # B = batch size, P = places in the template, S = seq_length, T = tokens kept, specials included
-    places = template.single if len(segments) == 1 else template.pair
+    places = template.single if len(rows) == 1 else template.pair
     specials = [place for place in places if isinstance(place, Token)]
-    rows = [_rows(segment) for segment in segments]
     length = tf.cast(seq_length, tf.int64)
     room = tf.maximum(length - len(specials), 0)
     kept = TRUNCATIONS[truncation]([lengths for _, _, lengths in rows], room)  # one or two of [B]
 
     # All ids in one row: first segment, second segment, the special tokens. Each packed row is a
     # chain of ranges of it, one for each place of the template.
-    pool = [tf.cast(values, tf.int32) for values, _, _ in rows]
+    pool = [values for values, _, _ in rows]
     sizes = [tf.size(values, tf.int64) for values in pool]
     offsets = [tf.constant(0, tf.int64), sizes[0]]  # where each segment's ids begin
     special = tf.add_n(sizes)  # where the special tokens' ids begin
@@ -93,14 +103,11 @@ def bert_pack_inputs(
         source = tf.math.floormod(column + total[:, tf.newaxis], tf.maximum(length, 1))  # [B, S]
         return tf.gather(packed, source, batch_dims=1)
 
-    packed = {
+    return {
         "input_word_ids": on_its_side(dense(ids, template.padding_id)),
         "input_mask": on_its_side(tf.cast(column < total[:, tf.newaxis], tf.int32)),
         "input_type_ids": on_its_side(_types(places, counts, column, template)),
     }
-    for tensor in packed.values():
-        tensor.set_shape([None, seq_length if isinstance(seq_length, int) else None])
-    return packed
 
 
 def _types(
@@ -135,11 +142,14 @@ def _ranges(starts: Lengths, counts: Lengths) -> tf.Tensor:
     ).rt_dense_values
 
 
-def _rows(segment: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def rows_of(segment: tf.RaggedTensor) -> Rows:
     """A segment as one row of ids and each text's place in it.
 
     Returns:
-      values [tokens in all], starts int64 [batch], lengths int64 [batch].
+      values int32 [tokens in all], starts int64 [batch], lengths int64 [batch].
+
+    Raises:
+      ValueError: it is not ragged, or has inner dimensions.
     """
     if not isinstance(segment, tf.RaggedTensor):
         raise ValueError(f"bert_pack_inputs takes RaggedTensors, not {segment!r}.")
@@ -152,7 +162,7 @@ def _rows(segment: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             f"not one of shape {segment.shape} with ragged rank {segment.ragged_rank}."
         )
     splits = tf.cast(splits, tf.int64)
-    return values, splits[:-1], splits[1:] - splits[:-1]
+    return tf.cast(values, tf.int32), splits[:-1], splits[1:] - splits[:-1]
 
 
 def _round_robin(lengths: Lengths, room: tf.Tensor) -> Lengths:

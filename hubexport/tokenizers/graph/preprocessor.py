@@ -21,7 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from hubexport.tokenizers.definition import PackingTemplate
-from hubexport.tokenizers.graph.packing import bert_pack_inputs
+from hubexport.tokenizers.graph.packing import pack_rows, rows_of
 
 _TEXT = tf.TensorSpec([None], tf.string, name="text")
 _RAGGED = tuple(tf.RaggedTensorSpec([None] * (rank + 1), tf.int32, rank) for rank in (1, 2))
@@ -65,8 +65,9 @@ class SpecialTokens(_Reusable):
 class Tokenize(_Reusable):
     """`tokenize` or `tokenize_with_offsets`: text [batch] -> RaggedTensor(s)."""
 
-    def __init__(self, tokenizer: Any, method: str, special_tokens: SpecialTokens):
-        call = getattr(tokenizer, method)
+    def __init__(
+        self, tokenizer: Any, call: Callable[[tf.Tensor], Any], special_tokens: SpecialTokens
+    ):
         super().__init__(lambda text: call(text), input_signature=[_TEXT])
         # Tracked here and not by the root alone: the sub-object can become a part of another
         # model by itself, for example in a hub.KerasLayer, and must then bring its tables along.
@@ -98,10 +99,19 @@ class BertPackInputs(_Reusable):
     """
 
     def __init__(self, default_seq_length: int, template: PackingTemplate, truncation: str):
+        # One inner function for each number of segments, which all traces call: a graph takes its
+        # time to load.
+        inner = {count: self._inner(count, template, truncation) for count in (1, 2)}
+
         def pack(
             inputs: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor = default_seq_length
         ) -> dict[str, tf.Tensor]:
-            return bert_pack_inputs(inputs, seq_length, template, truncation)
+            if len(inputs) not in inner:
+                raise ValueError(f"bert_pack_inputs takes 1 or 2 segments, not {len(inputs)}.")
+            rows = [tensor for segment in inputs for tensor in rows_of(segment)]
+            packed = inner[len(inputs)](*rows, tf.cast(seq_length, tf.int64))
+            shape = [None, seq_length if isinstance(seq_length, int) else None]
+            return {name: tf.ensure_shape(tensor, shape) for name, tensor in packed.items()}
 
         super().__init__(pack)
         function = vars(self)["__call__"]
@@ -109,6 +119,17 @@ class BertPackInputs(_Reusable):
             for segments in itertools.product(_RAGGED, repeat=count):
                 for seq_length in (default_seq_length, tf.TensorSpec([], tf.int32)):
                     function.get_concrete_function(list(segments), seq_length=seq_length)
+
+    @staticmethod
+    def _inner(count: int, template: PackingTemplate, truncation: str) -> Any:
+        def pack(*arguments: tf.Tensor) -> dict[str, tf.Tensor]:
+            *rows, seq_length = arguments
+            segments = [tuple(rows[i : i + 3]) for i in range(0, len(rows), 3)]
+            return pack_rows(segments, seq_length, template, truncation)
+
+        row = [tf.TensorSpec([None], dtype) for dtype in (tf.int32, tf.int64, tf.int64)]
+        signature = [*row * count, tf.TensorSpec([], tf.int64)]
+        return tf.function(pack, input_signature=signature, autograph=False)
 
 
 class Preprocessor(_Reusable):
@@ -137,19 +158,27 @@ class Preprocessor(_Reusable):
         assets: attribute of `.tokenize` -> file that is shipped for information under that
           name; nothing reads it.
         """
+        special = SpecialTokens(special_tokens)
         pack = BertPackInputs(default_seq_length, packing, truncation)
+        pieces = tf.function(
+            getattr(tokenizer, "pieces", tokenizer.tokenize),
+            input_signature=[_TEXT],
+            autograph=False,
+        )
+        group = getattr(tokenizer, "group", lambda ids: ids)
 
         def preprocess(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            return pack([tokenizer.tokenize(text)])
+            return pack([pieces(text)])
 
         super().__init__(preprocess, input_signature=[_TEXT])
-        special = SpecialTokens(special_tokens)
         self._tokenizer = tokenizer
-        self.tokenize = Tokenize(tokenizer, "tokenize", special)
+        self.tokenize = Tokenize(tokenizer, lambda text: group(pieces(text)), special)
         for name, path in (assets or {}).items():
             setattr(self.tokenize, name, tf.saved_model.Asset(str(path)))
         if tokenize_with_offsets:
-            self.tokenize_with_offsets = Tokenize(tokenizer, "tokenize_with_offsets", special)
+            self.tokenize_with_offsets = Tokenize(
+                tokenizer, tokenizer.tokenize_with_offsets, special
+            )
         if detokenizer is not None:
             self.detokenize = Detokenize(detokenizer)
         self.bert_pack_inputs = pack

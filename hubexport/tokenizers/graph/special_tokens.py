@@ -13,12 +13,14 @@ Both cost next to nothing where there is nothing to do: one look at the batch de
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer
+from hubexport.tokenizers.tables.characters import re2_class
 
 WHITE_SPACE = (
     r"\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}"
@@ -49,14 +51,23 @@ class SpecialTokensInText(tf.Module):
             alternatives = "|".join(map(_pattern, longest_first))
             self._any = f"(?s).*(?:{'|'.join(re.escape(t.content) for t in longest_first)}).*"
             self._each = f"({alternatives})"
+            self._plain = _plain([token.content for token in longest_first])
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """string [batch] -> int32 [batch, (pieces)] or [batch, (words), (pieces)]."""
-        texts = _valid_utf8(texts)
+        return self.group(self.pieces(texts))
+
+    def pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """As `tokenize`, but without words where the tokenizer finds them afterwards."""
+        tokenize = getattr(self._tokenizer, "pieces", self._tokenizer.tokenize)
         if not self._literals:
-            return self._tokenizer.tokenize(texts)
+            return tokenize(_valid_utf8(texts))
         cut = self._cut(texts)
-        return _join(cut, self._tokenizer.tokenize(cut.fragments), cut.literal)
+        return _join(cut, tokenize(cut.fragments), cut.literal)
+
+    def group(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+        """What `pieces` gave -> what `tokenize` gives."""
+        return self._tokenizer.group(ids) if hasattr(self._tokenizer, "group") else ids
 
     def tokenize_with_offsets(
         self, texts: tf.Tensor
@@ -71,10 +82,9 @@ class SpecialTokensInText(tf.Module):
         Returns:
           ids int32, first byte int64, byte after the last int64, of the same row splits.
         """
-        texts = _valid_utf8(texts)
         tokenize: Any = self._tokenizer
         if not self._literals:
-            return tokenize.tokenize_with_offsets(texts)
+            return tokenize.tokenize_with_offsets(_valid_utf8(texts))
         cut = self._cut(texts)
         ids, starts, limits = tokenize.tokenize_with_offsets(cut.fragments)
         splits = ids.row_splits
@@ -88,7 +98,7 @@ class SpecialTokensInText(tf.Module):
         )
 
     def _cut(self, texts: tf.Tensor) -> _Cut:
-        def pieces() -> list[tf.Tensor]:
+        def pieces(texts: tf.Tensor) -> list[tf.Tensor]:
             marked = tf.strings.regex_replace(
                 texts, self._each, _SEPARATOR + _MARK + rb"\1" + _SEPARATOR
             )
@@ -99,10 +109,11 @@ class SpecialTokensInText(tf.Module):
             unmarked = tf.strings.substr(tf.where(is_literal, flat, _MARK), 1, _ALL)
             flat = tf.where(is_literal, unmarked, flat)
             stripped = tf.strings.regex_replace(flat, f"^[{WHITE_SPACE}]+|[{WHITE_SPACE}]+$", "")
-            literal = tf.fill(tf.shape(flat), -1)
-            for token in self._literals:
-                same = tf.equal(stripped, token.content.strip().encode()) & is_literal
-                literal = tf.where(same, token.id, literal)
+            contents = tf.constant([token.content.strip() for token in self._literals])
+            same = tf.equal(stripped[:, tf.newaxis], contents)  # [F, literals]
+            ids = tf.constant([token.id for token in self._literals], tf.int32)
+            literal = tf.gather(ids, tf.argmax(tf.cast(same, tf.int32), axis=1))
+            literal = tf.where(is_literal, literal, -1)
             # Bytes in front of each fragment, less those in front of its text.
             ends = tf.cumsum(tf.cast(tf.strings.length(flat), tf.int64))
             before = tf.gather(tf.concat([[0], ends], axis=0), splits[:-1])
@@ -110,13 +121,21 @@ class SpecialTokensInText(tf.Module):
             begins = ends - tf.cast(tf.strings.length(flat), tf.int64)
             return [tf.where(is_literal, "", flat), literal, splits, begins, ends]
 
-        def whole() -> list[tf.Tensor]:
+        def whole(texts: tf.Tensor) -> list[tf.Tensor]:
             count = tf.size(texts, out_type=tf.int64)
             zeros = tf.zeros([count], tf.int64)
             return [texts, tf.fill([count], -1), tf.range(count + 1), zeros, zeros]
 
-        found = tf.reduce_any(tf.strings.regex_full_match(texts, self._any))
-        return _Cut(found, *tf.cond(found, pieces, whole))
+        def suspicious() -> list[tf.Tensor]:
+            valid = _valid_utf8(texts)
+            found = tf.reduce_any(tf.strings.regex_full_match(valid, self._any))
+            return [found, *tf.cond(found, lambda: pieces(valid), lambda: whole(valid))]
+
+        # One look at all texts is quicker than one at each. No character and no literal goes on
+        # behind a line feed.
+        everything = tf.strings.reduce_join(texts, separator="\n")
+        plain = tf.strings.regex_full_match(everything, self._plain)
+        return _Cut(*tf.cond(plain, lambda: [tf.constant(False), *whole(texts)], suspicious))
 
 
 class _Cut(NamedTuple):
@@ -192,6 +211,27 @@ def _pattern(token: AddedToken) -> str:
     before = f"[{WHITE_SPACE}]*" if token.lstrip else ""
     after = f"[{WHITE_SPACE}]*" if token.rstrip else ""
     return before + re.escape(token.content) + after
+
+
+def _plain(literals: Sequence[str]) -> str:
+    """A regular expression of texts that are UTF-8 and have no beginning of a literal.
+
+    One look at a text is to clear it of both suspicions. It matches unless somewhere a first
+    character of literals is followed by a second and that by a third one.
+    """
+    every = {*range(0xD800), *range(0xE000, sys.maxunicode + 1)}
+    first = {ord(literal[0]) for literal in literals}
+    other = re2_class(every - first)
+    second, third = ({ord(literal[i]) for literal in literals if len(literal) > i} for i in (1, 2))
+    if min(map(len, literals)) < 3 or first & (second | third) or "\n" in "".join(literals):
+        return f"[{other}]*"
+    a, b = re2_class(first), re2_class(second)
+    not_second, not_third = re2_class(every - first - second), re2_class(every - first - third)
+    # Behind a first character: nothing that leads on, or a second one and nothing that does.
+    return (
+        f"(?:[{other}]|[{a}]+(?:[{b}][{a}]+)*(?:[{not_second}]|[{b}][{not_third}]))*"
+        f"(?:[{a}]+(?:[{b}][{a}]+)*[{b}]?)?"
+    )
 
 
 def _valid_utf8(texts: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,6 @@ the pieces. What is left is done on ids: word boundaries, and words with too man
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import tensorflow as tf
 import tensorflow_text as text
@@ -35,8 +34,10 @@ class ExactWordPiece(tf.Module):
         # A word's first piece has no ##, and the others all do: # is a word by itself in text.
         self._starts_word = tf.constant(
             [
-                not piece.startswith(CONTINUATION) or number == model.unknown_id
-                for number, piece in enumerate(model.pieces)
+                not piece.startswith(CONTINUATION)
+                or number == model.unknown_id
+                or number >= len(model.pieces)
+                for number, piece in enumerate(pieces)
             ]
         )
         self._lengths = tf.constant(buffers.lengths)
@@ -50,14 +51,28 @@ class ExactWordPiece(tf.Module):
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """string [batch] -> int32 [batch, (words), (pieces)]."""
+        return self.group(self.pieces(texts))
+
+    def pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """string [batch] -> int32 [batch, (pieces)]. Words take time, and packing needs none."""
         ids = self._wordpiece.tokenize(self._normalizer.normalize(texts))
-        words = self._words(ids.values, ids.row_splits)
+        words = self._word_splits(ids.values)
+
+        def shortened() -> list[tf.Tensor]:
+            values, splits = self._shortened(words, ids.values)
+            return [values, tf.gather(splits, _share(words, ids.row_splits))]
+
         values, splits = tf.cond(
-            tf.reduce_any(words.too_long),
-            lambda: self._shortened(words, ids.values),
-            lambda: [ids.values, words.splits],
+            self._any_too_long(ids.values, words),
+            shortened,
+            lambda: [ids.values, ids.row_splits],
         )
-        return _nested(values, splits, words.batch_splits)
+        return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+
+    def group(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+        """int32 [batch, (pieces)] -> [batch, (words), (pieces)]."""
+        words = self._word_splits(ids.values)
+        return _nested(ids.values, words, _share(words, ids.row_splits))
 
     def tokenize_with_offsets(
         self, texts: tf.Tensor
@@ -88,14 +103,15 @@ class ExactWordPiece(tf.Module):
 
         starts, last = in_text(starts.values), in_text(limits.values - 1)
         limits = last + _bytes_from(texts, rows, last)
-        words = self._words(ids.values, ids.row_splits)
+        words = self._word_splits(ids.values)
+        batch_splits = _share(words, ids.row_splits)
 
         *parts, splits = tf.cond(
-            tf.reduce_any(words.too_long),
+            self._any_too_long(ids.values, words),
             lambda: self._shortened(words, ids.values, starts, limits),
-            lambda: [ids.values, starts, limits, words.splits],
+            lambda: [ids.values, starts, limits, words],
         )
-        ids, starts, limits = (_nested(part, splits, words.batch_splits) for part in parts)
+        ids, starts, limits = (_nested(part, splits, batch_splits) for part in parts)
         return ids, starts, limits
 
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
@@ -106,31 +122,35 @@ class ExactWordPiece(tf.Module):
         """
         return self._joiner(ids)
 
-    def _words(self, ids: tf.Tensor, row_splits: tf.Tensor) -> _Words:
+    def _word_splits(self, ids: tf.Tensor) -> tf.Tensor:
+        """int32 [P] -> int64 [W + 1]: each word's share of the pieces."""
         starts = tf.where(tf.gather(self._starts_word, ids))[:, 0]
-        splits = tf.concat([starts, [tf.size(ids, tf.int64)]], axis=0)
-        counts = splits[1:] - splits[:-1]
+        return tf.concat([starts, [tf.size(ids, tf.int64)]], axis=0)
 
-        def too_long() -> tf.Tensor:
-            characters = tf.cumsum(tf.gather(self._lengths, ids))
-            characters = tf.gather(tf.concat([[0], characters], axis=0), splits)
-            return characters[1:] - characters[:-1] > self._maximum
-
-        return _Words(
-            splits,
-            tf.searchsorted(starts, row_splits, out_type=tf.int64),
-            tf.cond(
-                tf.reduce_any(counts >= self._suspicious),
-                too_long,
-                lambda: tf.zeros_like(counts, tf.bool),
-            ),
+    def _any_too_long(self, ids: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
+        """bool scalar; looks only at words with so many pieces that they could be too long."""
+        many = tf.where(splits[1:] - splits[:-1] >= self._suspicious)[:, 0]
+        pieces = tf.raw_ops.RaggedRange(
+            starts=tf.gather(splits, many),
+            limits=tf.gather(splits, many + 1),
+            deltas=tf.constant(1, tf.int64),
         )
+        characters = self._characters(
+            tf.gather(ids, pieces.rt_dense_values), pieces.rt_nested_splits
+        )
+        return tf.reduce_any(characters > self._maximum)
 
-    def _shortened(self, words: _Words, ids: tf.Tensor, *offsets: tf.Tensor) -> list[tf.Tensor]:
+    def _characters(self, ids: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
+        """int32 [P] and each word's share of them -> int32 [W]: characters of the words."""
+        until = tf.cumsum(tf.gather(self._lengths, ids))
+        until = tf.gather(tf.concat([[0], until], axis=0), splits)
+        return until[1:] - until[:-1]
+
+    def _shortened(self, splits: tf.Tensor, ids: tf.Tensor, *offsets: tf.Tensor) -> list[tf.Tensor]:
         """Makes words with too many characters unknown.
 
         Args:
-          words: W words.
+          splits: int64 [W + 1], each word's share of the pieces.
           ids: int32 [P], their pieces.
           *offsets: starts and limits of the pieces, int64 [P] each, or nothing.
 
@@ -138,33 +158,20 @@ class ExactWordPiece(tf.Module):
           ids, starts and limits (if given) of the pieces that are left, and int64 [W + 1], each
           word's share of them.
         """
-        starts, counts = words.splits[:-1], words.splits[1:] - words.splits[:-1]
-        word = _rows(words.splits, tf.size(ids))
-        too_long = tf.gather(words.too_long, word)
+        starts, counts = splits[:-1], splits[1:] - splits[:-1]
+        word = _rows(splits, tf.size(ids))
+        word_too_long = self._characters(ids, splits) > self._maximum  # [W]
+        too_long = tf.gather(word_too_long, word)  # [P]
         is_first = tf.equal(tf.gather(starts, word), tf.range(tf.size(ids, tf.int64)))
         keep = tf.where(~too_long | is_first)[:, 0]
         values = [tf.where(too_long, self._unknown_id, ids)]
         if offsets:
             begins, limits = offsets
-            ends = tf.gather(tf.gather(limits, words.splits[1:] - 1), word)
+            ends = tf.gather(tf.gather(limits, splits[1:] - 1), word)
             values += [begins, tf.where(too_long, ends, limits)]
-        left = tf.where(words.too_long, tf.ones_like(counts), counts)
+        left = tf.where(word_too_long, tf.ones_like(counts), counts)
         splits = tf.concat([[0], tf.cumsum(left)], axis=0)
         return [*(tf.gather(value, keep) for value in values), splits]
-
-
-class _Words(NamedTuple):
-    """Words of a batch, W in all.
-
-    Attributes:
-      splits: int64 [W + 1], each word's share of the pieces.
-      batch_splits: int64 [batch + 1], each text's share of the words.
-      too_long: bool [W], whether it has too many characters.
-    """
-
-    splits: tf.Tensor
-    batch_splits: tf.Tensor
-    too_long: tf.Tensor
 
 
 def _rows(splits: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -188,6 +195,11 @@ def _bytes_from(texts: tf.Tensor, rows: tf.Tensor, position: tf.Tensor) -> tf.Te
     every = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
     byte = tf.gather(every, begins + position)
     return tf.add_n([tf.cast(byte >= lead, tf.int64) for lead in (0, 0xC0, 0xE0, 0xF0)])
+
+
+def _share(words: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:
+    """int64 [batch + 1], each text's share of the words; pieces lie in both, in one order."""
+    return tf.searchsorted(words[:-1], row_splits, out_type=tf.int64)
 
 
 def _nested(values: tf.Tensor, splits: tf.Tensor, batch_splits: tf.Tensor) -> tf.RaggedTensor:

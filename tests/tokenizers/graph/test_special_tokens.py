@@ -10,6 +10,7 @@ from hubexport.tokenizers.definition import AddedToken
 
 tf = pytest.importorskip("tensorflow")
 
+from hubexport.tokenizers.graph import special_tokens  # noqa: E402
 from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText  # noqa: E402
 from hubexport.tokenizers.graph.unique_words import without_words  # noqa: E402
 
@@ -197,3 +198,34 @@ def test_the_graph_has_no_assertions():
         graph = function.get_concrete_function().graph.as_graph_def()
         nodes = [*graph.node, *(n for inner in graph.library.function for n in inner.node_def)]
         assert not {node.op for node in nodes if "Assert" in node.op}
+
+
+@pytest.mark.parametrize(
+    "literals",
+    [
+        ["[PAD]", "[UNK]", "[MASK]"],
+        ["<s>", "</s>", "<mask>"],
+        ["<s>", "<<x"],
+        ["aab", "aba"],
+        ["ab", "abc"],
+        ["a"],
+        ["<|endoftext|>"],
+    ],
+)
+def test_the_quick_look_clears_no_text_with_a_literal(literals):
+    """It may suspect others, but few where literals begin with marks of their own."""
+    pattern = special_tokens._plain(literals)
+    choose = random.Random(0)
+    letters = [*sorted(set("".join(literals))), "z", "\u00e9"]
+    texts = ["".join(choose.choices(letters, k=choose.randrange(9))) for _ in range(20_000)]
+    texts += [a + b + c for a in letters for b in literals for c in letters]
+    plain = tf.strings.regex_full_match(texts, pattern).numpy()
+    assert not [
+        text
+        for text, is_plain in zip(texts, plain, strict=True)
+        if is_plain and any(one in text for one in literals)
+    ]
+    if literals[0][0] in "[<" and literals[1:] != ["<<x"]:
+        assert plain[:20_000].mean() > 0.8
+    bad = [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"[\xed\xa0\x80"]
+    assert not tf.strings.regex_full_match(bad, pattern).numpy().any()
