@@ -7,13 +7,15 @@ here for those who must match a pipeline that was trained with them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hubexport.tokenizers.definition import (
     AddedToken,
     InGraphTokenizer,
     PackingTemplate,
+    Reference,
     TokenizerDefinition,
 )
 from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
@@ -71,9 +73,25 @@ def define_tfhub(
         settings={"normalization": "tfhub", "do_lower_case": model.lower_case},
         files=model.files,
         make=make,
-        reference=None,
+        reference=functools.partial(_reference, model) if wordpiece else None,
+        reference_name="tensorflow-text",
         no_offsets=""
         if wordpiece
         else "diacritics are stripped first, so offsets would be those of another text",
         no_detokenize="the published preprocessors have none",
     )
+
+
+def _reference(model: TFHubModel) -> Reference:
+    """tensorflow_text's own BertTokenizer, which published preprocessors run."""
+    import tensorflow as tf
+    import tensorflow_text as text
+
+    tokenizer = text.BertTokenizer(
+        str(model.vocabulary.path), lower_case=model.lower_case, token_out_type=tf.int32
+    )
+
+    def tokenize(texts: Sequence[str]) -> list[list[int]]:
+        return tokenizer.tokenize(list(texts)).merge_dims(1, 2).to_list()
+
+    return tokenize

@@ -157,7 +157,7 @@ def functions_by_number(directory: Path) -> dict[int, tuple[Any, ...]]:
     found = {}
     for function in meta_graph.graph_def.library.function:
         name = function.signature.name
-        called = concrete[name].SerializeToString() if name in concrete else None
+        called = concrete[name].SerializeToString(deterministic=True) if name in concrete else None
         ops = [(node.name, node.op, list(node.input)) for node in function.node_def]
         constants = [n.attr["value"].tensor.SerializeToString() for n in function.node_def]
         found[int(name.rpartition("_")[2])] = (ops, constants, called)

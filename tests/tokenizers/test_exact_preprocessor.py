@@ -111,6 +111,12 @@ def work(references, tmp_path_factory):
         if name != "xlnet":
             argv.append("--tokenize_with_offsets")
         assert cli.run(argv) == 0
+        if name != "wordpiece":  # that one is exported twice elsewhere
+            again = work / f"{name}_once_more"
+            argv[2] = f"--export_path={again}"
+            assert cli.run(argv) == 0
+            first = (work / name / "saved_model.pb").read_bytes()
+            assert (again / "saved_model.pb").read_bytes() == first, name
     return work
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import tensorflow as tf
-import tensorflow_text as text
 
 from hubexport.tokenizers.byte_level_bpe import byte_symbols, piece_bytes
 from hubexport.tokenizers.graph.detokenize import PieceJoiner
+from hubexport.tokenizers.graph.sentencepiece import WholeSentencePiece
 from hubexport.tokenizers.graph.unique_words import tokenize_unique, without_words
 from hubexport.tokenizers.merges import Merge
 from hubexport.tokenizers.tables import unicode_classes
@@ -52,7 +52,7 @@ class ByteLevelBPE(tf.Module):
         contents = [piece_bytes(piece) for piece in pieces]
         self._joiner = PieceJoiner(contents)
         self._lengths = tf.constant([len(content) for content in contents], tf.int64)
-        self._bpe = text.SentencepieceTokenizer(_model(pieces, merges), out_type=tf.int32)
+        self._bpe = WholeSentencePiece(_model(pieces, merges))
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """string [batch] -> int32 [batch, (pieces)]."""

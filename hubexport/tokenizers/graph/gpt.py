@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text as text
 
+from hubexport.tokenizers.graph.sentencepiece import WholeSentencePiece
 from hubexport.tokenizers.graph.unique_words import tokenize_unique
 from hubexport.tokenizers.merges import END_OF_WORD, Merge
 from hubexport.tokenizers.tables import bert_characters
@@ -49,7 +50,7 @@ class GPT(tf.Module):
         self._normalizer = text.FastBertNormalizer(model_buffer=tf.constant(_normalizer()))
         self._not_in_alphabet = f"[^{re2_class(map(ord, alphabet))}]"
         model, ids, lengths = _model(pieces, merges, unknown, alphabet)
-        self._bpe = text.SentencepieceTokenizer(model, out_type=tf.int32)
+        self._bpe = WholeSentencePiece(model)
         self._ids = tf.constant(ids, tf.int32)
         self._lengths = tf.constant(lengths, tf.int64)
         # `</w>` is a space, but nothing in a text's last piece.

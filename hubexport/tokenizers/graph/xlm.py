@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import tensorflow as tf
-import tensorflow_text as text
 
 from hubexport.tokenizers import moses
 from hubexport.tokenizers.graph.moses import (
@@ -14,6 +13,7 @@ from hubexport.tokenizers.graph.moses import (
     character_map,
     lower_case_sigma,
 )
+from hubexport.tokenizers.graph.sentencepiece import WholeSentencePiece
 from hubexport.tokenizers.graph.unique_words import tokenize_unique, without_words
 from hubexport.tokenizers.merges import END_OF_WORD
 from hubexport.tokenizers.tables.moses_characters import (
@@ -47,9 +47,10 @@ class Xlm(tf.Module):
         super().__init__(name="xlm")
         self._words = _Words(model.language, model.lower_case)
         serialized, ids = _sentencepiece_model(model)
-        self._bpe = text.SentencepieceTokenizer(serialized, out_type=tf.int32)
+        self._bpe = WholeSentencePiece(serialized)
         self._ids = tf.constant(ids, tf.int32)
         self._pieces = tf.constant([piece.encode() for piece in pieces], tf.string)
+        self._count = len(pieces)
         self._unknown = model.ids[UNKNOWN_PIECE]
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
@@ -62,7 +63,7 @@ class Xlm(tf.Module):
         What Moses' rules did to the text is not undone; the original does not undo it either.
         """
         flat = ids.values
-        known = (flat >= 0) & (flat < tf.size(self._pieces))
+        known = (flat >= 0) & (flat < self._count)
         pieces = tf.gather(self._pieces, tf.where(known, flat, self._unknown))
         texts = tf.strings.reduce_join(ids.with_values(pieces), axis=1)
         texts = tf.strings.regex_replace(texts, END_OF_WORD, " ")

@@ -97,7 +97,9 @@ def build_sentencepiece_model(
     trainer.bos_id = trainer.eos_id = trainer.pad_id = -1
     normalizer = model.normalizer_spec
     normalizer.name = "hubexport"
-    normalizer.precompiled_charsmap = charsmap
+    # With an empty one the library tells everybody who loads the model that it is empty. This one
+    # replaces a byte that no text has by itself.
+    normalizer.precompiled_charsmap = charsmap or build_charsmap({b"\xff": b"\xff"})
     normalizer.add_dummy_prefix = add_dummy_prefix
     normalizer.remove_extra_whitespaces = remove_extra_whitespaces
     normalizer.escape_whitespaces = escape_whitespaces
