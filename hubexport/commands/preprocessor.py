@@ -81,7 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and where it does not they are if the text is lower-cased, as in BERT",
     )
     parser.add_argument(
-        "--language", help="language of the text, such as en: XLM's rules differ between them"
+        "--language",
+        help="language of the text, such as en: XLM's rules differ between them; none for text "
+        "that is split into words already, by spaces",
     )
     parser.add_argument(
         "--normalization",

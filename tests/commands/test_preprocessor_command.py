@@ -158,6 +158,39 @@ def test_success(files, capsys):
     assert os.listdir(files / "out") == ["taken"]
 
 
+def test_comparison_with_a_corpus(files, capsys):
+    """The first differences are shown and nothing is written, unless so many are allowed."""
+    tokenizers = pytest.importorskip("tokenizers")
+    pytest.importorskip("tensorflow_text")
+    vocabulary = files / "inputs" / "cased.txt"
+    for name, lowercase in (("cased", False), ("lower", True)):
+        reference = tokenizers.BertWordPieceTokenizer(str(vocabulary), lowercase=lowercase)
+        (files / name).mkdir()
+        reference.save(str(files / name / "tokenizer.json"))
+    corpus = files / "corpus.txt"
+    corpus.write_text("The abc [MASK]\nabc\n\nThe The\n", "utf-8")
+    target = files / "out" / "made"
+    argv = ["preprocessor", f"--vocab_file={vocabulary}", f"--export_path={target}"]
+    argv += ["--nodo_lower_case", f"--corpus={corpus}"]
+
+    assert cli.run([*argv, f"--reference_tokenizer={files / 'lower'}"]) == 1
+    error = capsys.readouterr().err
+    assert "differences: 2 texts, at most 0" in error
+    assert "text: 'The abc [MASK]'" in error and "'The' 12" in error and "'[UNK]' 1" in error
+    assert not target.exists()
+
+    lenient = [f"--reference_tokenizer={files / 'lower'}", "--max_differences=2"]
+    assert cli.run([*argv, *lenient]) == 0
+    assert "2 of 3 texts differ from tokenizers" in capsys.readouterr().out
+
+    assert cli.run([*argv, f"--reference_tokenizer={files / 'cased'}", "--overwrite"]) == 0
+    assert "0 of 3 texts differ from tokenizers" in capsys.readouterr().out
+    record = json.loads((target / "assets.extra" / "hubexport.json").read_text("utf-8"))
+    comparison = record["comparison"]
+    assert (comparison["texts"], comparison["differences"], comparison["first"]) == (3, 0, [])
+    assert comparison["corpus"]["name"] == "corpus.txt"
+
+
 def test_failure_while_writing_leaves_nothing(files, monkeypatch):
     pytest.importorskip("tensorflow_text")
     from hubexport.exporting import preprocessor
