@@ -31,6 +31,7 @@ _BYTES = (
     b"x" * 250_000,
 )
 """Not text, or more of it than anyone expects."""
+_MANY = 4  # one text of so many with other ids is no rare exception, whatever the reason
 
 
 class DifferentTokensError(HubexportError):
@@ -49,8 +50,8 @@ def self_test(directory: Path, definition: TokenizerDefinition) -> dict[str, Any
       `differences`, and `not_compared` (why, where there is no reference).
 
     Raises:
-      DifferentTokensError: ids differ from the reference's where none may, or texts have other
-        ids alone than among others.
+      DifferentTokensError: ids differ from the reference's where none may, or in many texts, or
+        texts have other ids alone than among others.
     """
     tokenize = _loaded(directory)
     texts = list(DIFFICULT_TEXTS)
@@ -77,7 +78,8 @@ def self_test(directory: Path, definition: TokenizerDefinition) -> dict[str, Any
     except ImportError as error:
         return {**result, "not_compared": f"not installed: {error.name or error}"}
     comparison = compare(tokenize, reference, texts)
-    if comparison.differences and not definition.differences:
+    allowed = len(texts) // _MANY if definition.differences else 0
+    if comparison.differences > allowed:
         raise DifferentTokensError(
             "the artifact gives other tokens than its reference",
             [("reference", definition.reference_name), *describe(comparison, definition.pieces)],

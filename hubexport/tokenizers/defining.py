@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hubexport.errors import UsageError
+from hubexport.errors import ConfigurationError, UsageError, some_of
 from hubexport.tokenizers import hugging_face
 from hubexport.tokenizers.added_tokens import with_added_tokens
 from hubexport.tokenizers.conventions import CONVENTIONS, Convention
-from hubexport.tokenizers.definition import TokenizerDefinition
+from hubexport.tokenizers.definition import PackingTemplate, Token, TokenizerDefinition
 from hubexport.tokenizers.readers import READERS
 from hubexport.tokenizers.request import Request, TokenizerOptions, find_model_type, make_request
 
@@ -66,7 +66,7 @@ def define_tokenizer(
     model = READERS[convention.kind](request, model_type)
 
     stated = request.directory.added_tokens(recognised=options.special_tokens_in_text)
-    pieces = {**convention.special_tokens, **request.directory.special_pieces()}
+    pieces = {**convention.special_tokens, **request.directory.special_pieces(model_type)}
     pieces = {name: piece for name, piece in pieces.items() if name in convention.special_tokens}
     literals = dataclasses.replace(convention, literals=(*convention.literals, *pieces.values()))
     if stated is None:
@@ -81,6 +81,7 @@ def define_tokenizer(
         _padding_side(request.directory, convention),
     )
     packing = packing or convention.packing(special_tokens)
+    _check_packing(packing, len(complete), request)
     definition = model.define(added_tokens=stated, special_tokens=special_tokens, packing=packing)
     if not options.special_tokens_in_text:
         # The pieces stay; only text is no longer searched for them, here and by the reference.
@@ -96,8 +97,37 @@ def define_tokenizer(
         model_type,
         model.lower_case,
         model.reason,
-        (*model.warnings, *definition.warnings),
+        (*model.warnings, *definition.warnings, *_ordinary_as_text(request)),
     )
+
+
+def _ordinary_as_text(request: Request) -> list[str]:
+    """A warning of added tokens that Hugging Face's `split_special_tokens` would still find."""
+    ordinary = request.directory.ordinary_tokens()
+    if request.options.special_tokens_in_text or not ordinary:
+        return []
+    return [
+        "added tokens that are not special are taken for text, too, other than by Hugging Face's "
+        f"split_special_tokens: {some_of(map(repr, ordinary))}"
+    ]
+
+
+def _check_packing(packing: PackingTemplate, size: int, request: Request) -> None:
+    """Raises ConfigurationError for ids that no piece has, and types that no encoder has."""
+    places = (*packing.single, *packing.pair)
+    ids = [place.id for place in places if isinstance(place, Token) and not 0 <= place.id < size]
+    types = [place.type_id for place in places if not 0 <= place.type_id < size]
+    if ids or types:
+        raise ConfigurationError(
+            "the post_processor of tokenizer.json does not fit the vocabulary",
+            [
+                ("file", str(request.files[0])),
+                ("vocabulary", f"{size:,} pieces"),
+                *([("ids", some_of(map(str, ids)))] if ids else []),
+                *([("type_id", some_of(map(str, types)))] if types else []),
+            ],
+            "pass the files as they were published together.",
+        )
 
 
 def _check_options(options: TokenizerOptions, model_type: str) -> None:
@@ -140,5 +170,5 @@ def _special_ids(
 
 
 def _padding_side(directory: hugging_face.TokenizerDirectory, convention: Convention) -> Any:
-    stated = directory.said("padding_side")
+    stated, _ = directory.sides()
     return stated if stated in ("left", "right") else convention.padding_side

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hubexport.errors import ConfigurationError, some_of
+from hubexport.tokenizers.added_tokens import overlapping
 from hubexport.tokenizers.conventions import CONVENTIONS
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate, Segment, Token
 
@@ -24,13 +25,17 @@ _OTHERS = (
     "added_tokens.json",
     "config.json",
 )
-# Name in the files -> standard name. Which one of bos/cls and eos/sep a model packs with is the
-# convention's business: only the packing ones count here.
+# Standard name -> name in the files.
 _ROLES = {
-    "pad_token": "padding_id",
-    "cls_token": "start_of_sequence_id",
-    "sep_token": "end_of_segment_id",
-    "mask_token": "mask_id",
+    "padding_id": "pad_token",
+    "start_of_sequence_id": "cls_token",
+    "end_of_segment_id": "sep_token",
+    "mask_id": "mask_token",
+}
+# Models that pack with others than cls and sep.
+_OTHER_ROLES = {
+    "xlm": {"start_of_sequence_id": "bos_token"},
+    "t5": {"end_of_segment_id": "eos_token"},
 }
 _SUFFIXES = ("Fast", "Tokenizer")
 
@@ -63,7 +68,7 @@ class TokenizerDirectory:
     def model_type(self) -> str | None:
         """The model type that config.json or tokenizer_config.json states, if it is a known one."""
         stated = self.contents.get("config.json", {}).get("model_type")
-        if stated in CONVENTIONS:
+        if isinstance(stated, str) and stated in CONVENTIONS:
             return stated
         name = str(self.said("tokenizer_class") or "")
         for suffix in _SUFFIXES:
@@ -71,11 +76,12 @@ class TokenizerDirectory:
         known = {model_type.replace("-", ""): model_type for model_type in CONVENTIONS}
         return known.get(name.lower())
 
-    def special_pieces(self) -> dict[str, str]:
+    def special_pieces(self, model_type: str = "") -> dict[str, str]:
         """Standard name -> piece, as far as the files tell."""
         pieces = {}
+        roles = {**_ROLES, **_OTHER_ROLES.get(model_type, {})}
         for file in ("special_tokens_map.json", "tokenizer_config.json"):
-            for role, standard in _ROLES.items():
+            for standard, role in roles.items():
                 stated = self.contents.get(file, {}).get(role)
                 content = stated.get("content") if isinstance(stated, dict) else stated
                 if isinstance(content, str):
@@ -102,13 +108,16 @@ class TokenizerDirectory:
             normalizes = True
         try:
             tokens = [_added_token(entry, normalizes) for entry in entries]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConfigurationError(
                 "the added tokens cannot be read",
                 [("directory", str(self.path)), ("found", f"{type(error).__name__}: {error}")],
                 "pass the files as they were published.",
             ) from error
         refused = [f"{token.content!r} ({reason})" for token, reason in tokens if reason]
+        if not normalizes:
+            late = [e["content"] for e in entries if e.get("normalized", not e.get("special"))]
+            refused += overlapping([token for token, _ in tokens], late)
         if refused and recognised:
             raise ConfigurationError(
                 "some added tokens are recognised in a way that is not supported",
@@ -116,6 +125,34 @@ class TokenizerDirectory:
                 "pass --nospecial_tokens_in_text, which takes all of them for text.",
             )
         return tuple(token for token, _ in tokens)
+
+    def ordinary_tokens(self) -> list[str]:
+        """The added tokens that are not special."""
+        entries = (self.tokenizer_json or {}).get("added_tokens") or []
+        entries = [e for e in entries if isinstance(e, dict)]
+        return [str(e.get("content")) for e in entries if not e.get("special")]
+
+    def sides(self) -> tuple[Any, Any]:
+        """The sides on which texts are padded and cut off; None where no file says it.
+
+        Raises:
+          ConfigurationError: texts are cut off at their beginning.
+        """
+        stored = self.tokenizer_json or {}
+        sides = []
+        for setting, section in (("padding_side", "padding"), ("truncation_side", "truncation")):
+            value, stated = self.said(setting), stored.get(section)
+            if value is None and isinstance(stated, dict):
+                value = str(stated.get("direction", "")).lower() or None
+            sides.append(value)
+        padding, truncation = sides
+        if truncation not in (None, "right"):
+            raise ConfigurationError(
+                "texts that are too long would lose their end, not their beginning",
+                [("directory", str(self.path)), ("truncation_side", json.dumps(truncation))],
+                "if that is meant, set truncation_side to right in tokenizer_config.json.",
+            )
+        return padding, truncation
 
     def packing(
         self, padding_id: int, padding_type_id: int, padding_side: Literal["right", "left"]
@@ -130,7 +167,7 @@ class TokenizerDirectory:
         post_processor = self.tokenizer_json.get("post_processor")
         try:
             templates = _templates(post_processor)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise ConfigurationError(
                 "the post_processor of tokenizer.json is not supported",
                 [
@@ -194,6 +231,7 @@ def _added_token(entry: Any, normalizes: bool) -> tuple[AddedToken, str]:
     content = entry["content"]
     if not isinstance(content, str):
         raise TypeError(f"{content!r} is not a string")
+    content.encode()  # ValueError for half a surrogate pair
     token = AddedToken(
         content, int(entry["id"]), bool(entry.get("lstrip")), bool(entry.get("rstrip"))
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hubexport.errors import UsageError
+from hubexport.errors import ConfigurationError, UsageError
 from hubexport.tokenizers import casing, sentencepiece_model, vocabulary
 from hubexport.tokenizers.conventions import CONVENTIONS
 from hubexport.tokenizers.definition import TokenizerDefinition
@@ -34,6 +34,9 @@ def _wordpiece(request: Request, model_type: str) -> Read:
 
     if words is None:
         model = wordpiece.wordpiece_from_json(request.files[0], _stated(request))
+        settings = ("strip_accents", "tokenize_chinese_chars")
+        stated = {name: getattr(model, name) for name in settings}
+        _agrees(request, {"do_lower_case": model.lower_case, **stated})
         return _read(model, wordpiece.define_wordpiece)
     decided = casing.decide_lower_case(
         request.options.do_lower_case,
@@ -58,6 +61,7 @@ def _byte_level_bpe(request: Request, model_type: str) -> Read:
         model = kind.read_byte_level_bpe(
             *_both(request), add_prefix_space=bool(request.directory.said("add_prefix_space"))
         )
+    _agrees(request, {"add_prefix_space": model.add_prefix_space})
     return _read(model, kind.define_byte_level_bpe)
 
 
@@ -100,6 +104,9 @@ def _sentencepiece(request: Request, model_type: str) -> Read:
 
     if request.json_file:
         model = sentencepiece_json.sentencepiece_from_json(request.files[0], _stated(request))
+        if model_type in ("albert", "xlnet"):
+            keep_accents = not model.strip_accents
+            _agrees(request, {"do_lower_case": model.lower_case, "keep_accents": keep_accents})
         return _read(model, sentencepiece.define_sentencepiece)
     pieces = sentencepiece_model.read_sentencepiece(request.files[0])
     if request.options.normalization == "tfhub":
@@ -161,6 +168,25 @@ def _stated(request: Request) -> dict[str, Any]:
         )
     assert request.directory.tokenizer_json is not None
     return request.directory.tokenizer_json
+
+
+def _agrees(request: Request, followed: Mapping[str, bool]) -> None:
+    """Raises ConfigurationError for a tokenizer_config.json that says otherwise.
+
+    transformers makes the tokenizer anew by tokenizer_config.json; the package `tokenizers` reads
+    tokenizer.json. Where they differ there is no telling which one is meant.
+    """
+    said = {name: request.directory.said(name) for name in followed}
+    differing = [n for n, value in said.items() if isinstance(value, bool) and value != followed[n]]
+    if differing:
+        raise ConfigurationError(
+            "tokenizer.json and tokenizer_config.json do not agree",
+            [
+                ("directory", str(request.directory.path)),
+                *((name, f"{followed[name]} and {said[name]}") for name in differing),
+            ],
+            "save the tokenizer again with save_pretrained, or mend the file that is wrong.",
+        )
 
 
 def _strip_accents(request: Request) -> bool | None:

@@ -195,7 +195,7 @@ def raw_pieces(request: Request) -> Sequence[str]:
     if path.suffix == ".json":
         try:
             return list(json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return []  # the reader of the kind explains it
     if path.suffix == ".model":
         return sentencepiece_model.read_sentencepiece(path).pieces

@@ -110,6 +110,8 @@ def per_word(model: SentencePieceTokenizer, pieces: tuple[str, ...], source: str
         if not math.isfinite(score)
     ]
     problems += [f"piece {number} is empty" for number, p in enumerate(model.pieces) if not p]
+    # The library's trie takes NUL for a piece's end, and ends the process at an empty one.
+    problems += [f"piece {number} has a NUL" for number, p in enumerate(pieces) if "\0" in p]
     if len(set(pieces)) < len(pieces):
         problems.append("pieces occur twice")
     tables = None

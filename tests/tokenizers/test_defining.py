@@ -161,3 +161,46 @@ def test_damaged_tokenizer_json(tmp_path, content, model_type):
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises((ConfigurationError, HubexportError)):
         define(tmp_path, model_type=model_type)
+
+
+@pytest.mark.parametrize("place", [{"ids": [99]}, {"ids": [-1]}])
+def test_packing_outside_of_the_vocabulary(tmp_path, place):
+    added = [{"id": i, "content": p, "special": True} for i, p in enumerate(SPECIALS)]
+    template = {
+        "type": "TemplateProcessing",
+        "single": [
+            {"SpecialToken": {"id": "x", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}},
+        ],
+        "pair": [{"Sequence": {"id": i, "type_id": 10**20}} for i in "AB"],
+        "special_tokens": {"x": place},
+    }
+    normalizer = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True}
+    content = {
+        "model": {
+            "type": "WordPiece",
+            "vocab": {p: i for i, p in enumerate(SPECIALS)},
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+        },
+        "normalizer": {**normalizer, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": False},
+        "added_tokens": added,
+        "post_processor": template,
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match="does not fit the vocabulary") as caught:
+        define(tmp_path, model_type="bert")
+    assert f"ids: {place['ids'][0]}" in str(caught.value)
+    assert f"type_id: {10**20}" in str(caught.value)
+
+
+def test_vocabulary_of_brackets(tmp_path):
+    write_bpe(tmp_path, [])
+    (tmp_path / "vocab.json").write_text("[" * 100_000)
+    with pytest.raises(UsageError, match="it is not known what model"):
+        define(tmp_path)
+    with pytest.raises(HubexportError, match="vocabulary is not JSON"):
+        define(tmp_path, model_type="roberta")

@@ -178,3 +178,35 @@ def test_packing_that_is_not_supported(tmp_path, processor):
     found = directory(tmp_path, tokenizer={"post_processor": processor})
     with pytest.raises(ConfigurationError, match="post_processor"):
         found.packing(0, 0, "right")
+
+
+@pytest.mark.parametrize(
+    "entry", [{"id": 1e400, "content": "a"}, {"id": 0, "content": "\ud800"}, {"id": 0}, 3]
+)
+def test_added_tokens_that_cannot_be_read(tmp_path, entry):
+    found = directory(tmp_path, tokenizer={"added_tokens": [entry]})
+    with pytest.raises(ConfigurationError, match="added tokens cannot be read"):
+        found.added_tokens()
+
+
+def test_model_type_that_is_no_string(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": ["bert"]}')
+    assert read_directory(tmp_path).model_type() is None
+
+
+def test_roles_of_special_tokens(tmp_path):
+    names = {"cls_token": "</s>", "bos_token": "<s>", "eos_token": "<e>", "sep_token": "</s>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(names))
+    found = read_directory(tmp_path)
+    assert found.special_pieces("xlm")["start_of_sequence_id"] == "<s>"
+    assert found.special_pieces("bert")["start_of_sequence_id"] == "</s>"
+    assert found.special_pieces("t5")["end_of_segment_id"] == "<e>"
+
+
+def test_sides(tmp_path):
+    """tokenizer_config.json counts before tokenizer.json."""
+    stored = {"padding": {"direction": "Left"}, "truncation": {"direction": "Right"}}
+    assert directory(tmp_path, tokenizer=stored).sides() == ("left", "right")
+    (tmp_path / "tokenizer_config.json").write_text('{"padding_side": "right"}')
+    assert read_directory(tmp_path).sides() == ("right", "right")
+    assert directory(tmp_path, tokenizer={"padding": "x", "truncation": [3]}).sides()[1] is None
