@@ -21,6 +21,8 @@ CLOSE = 1e-5
 def use(step: str, work: Path) -> SimpleNamespace:
     """Runs a step of encoder_user.py; its results, and what it wrote to stderr."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "1"}
+    # Set for the whole process by packages that other tests import.
+    environment.pop("TF_USE_LEGACY_KERAS", None)
     process = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("encoder_user.py")), step, str(work)],
         capture_output=True,

@@ -182,9 +182,10 @@ def _problems(pieces: list[str], types: list[int], model: Any) -> list[tuple[str
     ]
     if undecodable:
         facts.append(("pieces that are not UTF-8", some_of(undecodable)))
-    empty = [str(index) for index, piece in enumerate(stored) if not piece]
+    # The library's trie takes NUL for a piece's end, and ends the process at an empty one.
+    empty = [str(index) for index, piece in enumerate(stored) if not piece or b"\0" in piece]
     if empty:
-        facts.append(("empty pieces", some_of(empty)))
+        facts.append(("pieces that are empty or have a NUL", some_of(empty)))
     counts: dict[bytes, int] = {}
     for original in stored:
         counts[original] = counts.get(original, 0) + 1

@@ -163,3 +163,11 @@ def test_nothing_imports_tensorflow():
         "hubexport.commands.preprocessor; assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_sentencepiece_with_a_nul(tmp_path):
+    """The library would end the process."""
+    path = tmp_path / "m"
+    path.write_bytes(proto([(b"<unk>", 2), (b"a\0b", 1), (b"c", 1)]))
+    with pytest.raises(errors.VocabularyError, match="empty or have a NUL: 1"):
+        sentencepiece_model.read_sentencepiece(path)
