@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("material", type=Path)
     parser.add_argument("--batches", type=int, default=15)
-    parser.add_argument("--only", help="a part of a tokenizer's name")
+    parser.add_argument("--only", nargs="*", help="parts of the tokenizers' names")
     parser.add_argument("--write", action="store_true", help="write preprocessor.md")
     arguments = parser.parse_args()
     count = BATCH * (arguments.batches + 1)
@@ -77,7 +77,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as work:
         for name, make in cases(arguments.material, Path(work)).items():
-            if arguments.only is None or arguments.only in name:
+            if not arguments.only or any(part in name for part in arguments.only):
                 lines += ["", f"## {name}", "", *measure(name, *make(), corpora)]
                 print("\n".join(lines[-12:]), flush=True)
     if arguments.write:
