@@ -12,7 +12,7 @@ from typing import Any
 from hubexport.commands.arguments import add_boolean, quiet_tensorflow
 from hubexport.exporting.encoder import export_encoder
 from hubexport.exporting.pooler import POOLERS
-from hubexport.networks.config import ACTIVATIONS
+from hubexport.networks.config import ACTIVATIONS, DTYPES
 
 HELP = "export a text encoder SavedModel, with its heads, from a checkpoint"
 
@@ -86,6 +86,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "whether the vocabulary is of lower-cased text; if neither is passed, evidence beside "
         "the vocabulary decides, or the export fails",
     )
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="float32",
+        help="what matmuls and activations are computed in; variables and outputs are float32 "
+        "whatever it is",
+    )  # fmt: skip
     override = "replaces what layout and configuration say"
     parser.add_argument("--hidden_act", choices=ACTIVATIONS, help=f"activation; {override}")
     parser.add_argument("--layer_norm_eps", type=float, help=override)
@@ -135,7 +140,7 @@ def _summary(arguments: argparse.Namespace, record: dict[str, Any], seconds: flo
         f"family       {family['name']} ({family['evidence']})",
         f"architecture L={a['num_hidden_layers']} H={a['hidden_size']} "
         f"A={a['num_attention_heads']}, {a['hidden_act']}, epsilon {a['layer_norm_eps']:g}, "
-        f"{a['max_position_embeddings']} positions",
+        f"{a['max_position_embeddings']} positions, computes in {a['dtype']}",
         f"parameters   {a['num_parameters']:,} in {len(record['tensors'])} variables",
         f"heads        {', '.join(heads) or 'none'}",
         f"pooler       {pooler['pooled_output']}{default_is}",

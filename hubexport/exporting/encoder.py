@@ -32,6 +32,7 @@ def export_encoder(
     vocab_file: PathLike | None = None,
     sp_model_file: PathLike | None = None,
     do_lower_case: bool | None = None,
+    dtype: str = "float32",
     hidden_act: str | None = None,
     layer_norm_eps: float | None = None,
     hidden_dropout_prob: float | None = None,
@@ -56,6 +57,8 @@ def export_encoder(
       vocab_file, sp_model_file: tokenizer file that the artifact carries along, at most one.
       do_lower_case: whether the text was lower-cased; needed with a tokenizer file where nothing
         beside it says so.
+      dtype: "float32", "bfloat16" or "float16": what the encoder computes its matmuls and
+        activations in, whatever the checkpoint's tensors are. Variables and outputs are float32.
       hidden_act, layer_norm_eps, hidden_dropout_prob, attention_probs_dropout_prob,
         max_position_embeddings: replace what layout and configuration say.
       overwrite: whether a directory at `export_path` that is not empty may be replaced.
@@ -86,6 +89,7 @@ def export_encoder(
         vocab_file=vocab_file,
         sp_model_file=sp_model_file,
         do_lower_case=do_lower_case,
+        dtype=dtype,
         **overrides,
     )
     check_time()
@@ -101,7 +105,7 @@ def export_encoder(
             heads=heads,
             pooler=pooler,
             tokenizer=tokenizer,
-            overrides=overrides,
+            overrides={**overrides, "dtype": dtype},
         )
         check_target(Path(export_path), overwrite=overwrite, sources=[*sources, *job.files()])
         # While TensorFlow is imported and the network is traced.

@@ -44,7 +44,7 @@ class HeadChoice:
         def trained_on() -> Pooling:
             if name not in self.own_poolers:
                 return pooled
-            return FirstTokenDense(variables, self.own_poolers[name], family.config.hidden_size)
+            return FirstTokenDense(family.config, variables, self.own_poolers[name])
 
         return HEADS[name](family.config, variables, encoder, trained_on)
 

@@ -16,7 +16,7 @@ def build(job: Job) -> tuple[tf.train.Checkpoint, dict[str, Any]]:
     family, heads, pooler = job.family, job.heads, job.pooler
     variables = Variables({name: value.shape for name, value in job.plan.values.items()})
     encoder = family.network(variables)
-    pooled_output = pooler.pooled_output(variables, family.config.hidden_size)
+    pooled_output = pooler.pooled_output(family.config, variables)
     own = list(variables.made().values())
     built, head_variables = {}, {}
     for name in heads.weights:

@@ -16,6 +16,7 @@ from hubexport.families.family import Family
 from hubexport.families.tensor_map import Weight
 
 if TYPE_CHECKING:
+    from hubexport.networks.config import EncoderConfig
     from hubexport.networks.pooling import Pooling
     from hubexport.networks.variables import Variables
 
@@ -57,7 +58,7 @@ class PoolerChoice:
         """The checkpoint's names of its weights."""
         return _tensors(self.weights)
 
-    def pooled_output(self, variables: Variables, hidden_size: int) -> Pooling:
+    def pooled_output(self, config: EncoderConfig, variables: Variables) -> Pooling:
         """The pooling of the network."""
         from hubexport.networks import pooling
 
@@ -65,7 +66,7 @@ class PoolerChoice:
             return self.sentence_embedding()
         if self.kind in pooling.POOLINGS:
             return pooling.POOLINGS[self.kind]
-        return pooling.FirstTokenDense(variables, SCOPE, hidden_size)
+        return pooling.FirstTokenDense(config, variables, SCOPE)
 
     def sentence_embedding(self) -> Pooling:
         """The pooling behind `default`."""

@@ -67,7 +67,7 @@ class Bert:
         c = self.config
         if wrong := c.out_of_bounds():
             raise UsageError(
-                "a value that replaces the configuration's is none that a model can have",
+                "a value that was passed is none that a model can have",
                 [("found, and possible", text) for text in wrong],
                 "pass another value, or none.",
             )

@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import Dense, LayerNorm, dropout
-from hubexport.networks.variables import Variables
+from hubexport.networks.variables import Variables, in_dtype
 
 
 def mask_bias(input_mask: tf.Tensor) -> tf.Tensor:
-    """[B, S] (1 = token, 0 = padding) -> [B, 1, 1, S], to be added to attention scores.
+    """[B, S] (1 = token, 0 = padding) -> float32 [B, 1, 1, S], to be added to attention scores.
 
     -1e9 as in Model Garden: exp() of it is 0, as with google-research/bert's -10000.
     """
     return (1.0 - tf.cast(input_mask[:, tf.newaxis, tf.newaxis, :], tf.float32)) * -1e9
+
+
+class ScoreScales(NamedTuple):
+    """Where the factor that scales attention scores is applied; 1.0 adds nothing to the graph.
+
+    Attributes:
+      query: to queries.
+      scores: to their products with keys, in the network's dtype.
+      widened: to the scores in float32, just before the bias.
+    """
+
+    query: float
+    scores: float
+    widened: float
+
+    @classmethod
+    def of(cls, config: EncoderConfig) -> ScoreScales:
+        """Together 1 / sqrt(head size).
+
+        A product of query and key can be larger than 65504, float16's largest number, and an
+        infinite score makes the softmax NaN. In narrow dtypes queries are therefore made smaller
+        first: by a power of two, which rounds nothing but what becomes subnormal (2**-17 at most,
+        in terms of the query), and large enough for products up to 1.6e7. The rest of the factor
+        waits until the scores are float32, where it is not rounded either. bfloat16, with float32's
+        range, does not need the first step and loses nothing by it.
+        """
+        scale = 1.0 / math.sqrt(config.head_size)
+        if config.dtype == "float32":
+            return cls(query=1.0, scores=scale, widened=1.0)
+        return cls(query=2.0**-8, scores=1.0, widened=2.0**8 * scale)
+
+
+def _scaled(x: tf.Tensor, factor: float) -> tf.Tensor:
+    return x if factor == 1.0 else x * factor
 
 
 class SelfAttention(tf.Module):
@@ -34,6 +69,7 @@ class SelfAttention(tf.Module):
             variables, f"{scope}/output/LayerNorm", c.hidden_size, c.layer_norm_eps
         )
         self.hidden_size = c.hidden_size
+        self.scales = ScoreScales.of(c)
         self.attention_dropout_rate = c.attention_probs_dropout_prob
         self.hidden_dropout_rate = c.hidden_dropout_prob
 
@@ -43,23 +79,22 @@ class SelfAttention(tf.Module):
         """One attention layer.
 
         Args:
-          x: [B * S, H].
+          x: [B * S, H], in the network's dtype.
           bias: [B, 1, 1, S], of `mask_bias`.
           shape: [2] int32, B and S.
           training: whether dropout is active.
 
         Returns:
-          [B * S, H].
+          [B * S, H], of x's dtype.
         """
         heads_shape = tf.concat([shape, [self.heads, self.head_size]], axis=0)
 
         def split_heads(rows: tf.Tensor) -> tf.Tensor:
             return tf.transpose(tf.reshape(rows, heads_shape), [0, 2, 1, 3])  # [B, A, S, D]
 
-        scores = tf.matmul(
-            split_heads(self.query(x)), split_heads(self.key(x)), transpose_b=True
-        )  # [B, A, S, S]
-        scores = scores * (1.0 / math.sqrt(self.head_size))
+        query = _scaled(self.query(x), self.scales.query)
+        scores = tf.matmul(split_heads(query), split_heads(self.key(x)), transpose_b=True)
+        scores = _scaled(scores, self.scales.scores)  # [B, A, S, S]
         probabilities = self.probabilities(scores, bias)
         probabilities = dropout(probabilities, self.attention_dropout_rate, training)
         context = tf.matmul(probabilities, split_heads(self.value(x)))  # [B, A, S, D]
@@ -67,8 +102,14 @@ class SelfAttention(tf.Module):
         return self.norm(x + dropout(self.output(context), self.hidden_dropout_rate, training))
 
     def probabilities(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """Scaled scores [B, A, S, S] -> weights [B, A, S, S] with which values are summed."""
-        return tf.nn.softmax(scores + bias)
+        """Scores [B, A, S, S], of which `scales.widened` is still to be applied -> weights
+        [B, A, S, S] with which values are summed; both in the network's dtype."""
+        return self.softmax(scores, bias)
+
+    def softmax(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """The softmax over keys, in float32, as the bias must be: -1e9 is no float16."""
+        widened = _scaled(tf.cast(scores, tf.float32), self.scales.widened)
+        return tf.cast(tf.nn.softmax(widened + bias), scores.dtype)
 
 
 class TalkingHeadsAttention(SelfAttention):
@@ -83,10 +124,11 @@ class TalkingHeadsAttention(SelfAttention):
 
     def probabilities(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         mixed = self._mix(scores, self.pre_softmax_weight)
-        return self._mix(tf.nn.softmax(mixed + bias), self.post_softmax_weight)
+        return self._mix(self.softmax(mixed, bias), self.post_softmax_weight)
 
     def _mix(self, x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         """y[b, a', q, k] = sum over a of x[b, a, q, k] * weight[a, a']."""
         shape = tf.shape(x)  # [B, A, S, S]
         flat = tf.reshape(x, tf.stack([shape[0], self.heads, -1]))  # [B, A, S * S]
+        weight = in_dtype(weight, x.dtype)
         return tf.reshape(tf.matmul(weight, flat, transpose_a=True), shape)

@@ -7,10 +7,19 @@ import dataclasses
 ACTIVATIONS = ("gelu_tanh", "gelu_erf", "relu")
 """By what they compute; configurations spell them in many ways."""
 
+DTYPES = ("float32", "bfloat16", "float16")
+"""That a network can compute in."""
+
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
-    """Everything that shapes the network, in the terms of google-research/bert."""
+    """Everything that shapes the network, in the terms of google-research/bert.
+
+    Attributes:
+      dtype: of `DTYPES`, what matmuls and activations are computed in. Variables, layer norms,
+        the softmax and outputs are float32 whatever it is. How the checkpoint keeps its tensors is
+        another matter.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -24,6 +33,7 @@ class EncoderConfig:
     layer_norm_eps: float
     hidden_dropout_prob: float
     attention_probs_dropout_prob: float
+    dtype: str = "float32"
 
     @property
     def head_size(self) -> int:
@@ -42,4 +52,7 @@ class EncoderConfig:
             wrong.append(f"max_position_embeddings {positions!r}; at least 1")
         if self.hidden_act not in ACTIVATIONS:
             wrong.append(f"hidden_act {self.hidden_act!r}; {', '.join(ACTIVATIONS)}")
+        # By name only: TensorFlow's and NumPy's dtypes equal their names, but fit no JSON.
+        if not isinstance(self.dtype, str) or self.dtype not in DTYPES:
+            wrong.append(f"dtype {self.dtype!r}; {', '.join(DTYPES)}")
         return wrong

@@ -34,9 +34,13 @@ class BertEmbeddings(tf.Module):
         )
         self.embedding_size = size
         self.dropout_rate = c.hidden_dropout_prob
+        self.dtype = c.dtype
 
     def __call__(self, word_ids: tf.Tensor, type_ids: tf.Tensor, training: bool) -> tf.Tensor:
-        """[B, S] int32 ids and token types -> [B * S, H]."""
+        """[B, S] int32 ids and token types -> [B * S, H] in the network's dtype.
+
+        Summed and normalized in float32: casting rows is cheap, casting tables is not.
+        """
         shape = tf.shape(word_ids)  # [B, S]
         words = tf.gather(self.word_embeddings, word_ids)  # [B, S, E]
         types = tf.gather(self.token_type_embeddings, type_ids)  # [B, S, E]
@@ -45,5 +49,5 @@ class BertEmbeddings(tf.Module):
             self.position_embeddings, [0, 0], tf.stack([shape[1], self.embedding_size])
         )  # [S, E]
         x = tf.reshape(words + types + positions, [-1, self.embedding_size])  # [B * S, E]
-        x = dropout(self.norm(x), self.dropout_rate, training)
+        x = dropout(tf.cast(self.norm(x), self.dtype), self.dropout_rate, training)
         return x if self.projection is None else self.projection(x)

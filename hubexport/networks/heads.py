@@ -2,7 +2,8 @@
 
 A head is made of the configuration, the variables, the encoder, and a function that gives the
 pooling which a sentence-level head was trained on. It is called with the inputs and the encoder's
-outputs, and gives its own outputs by name.
+outputs, and gives its own outputs by name. Those are float32; the matmuls before them are in the
+network's dtype.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm
 from hubexport.networks.pooling import Pooling
 from hubexport.networks.transformer import Encoder
-from hubexport.networks.variables import Variables
+from hubexport.networks.variables import Variables, in_dtype
 
 Tensors = dict[str, tf.Tensor]
 
@@ -45,14 +46,16 @@ class MaskedLanguageModel(tf.Module):
         )
         self.output_bias = variables(f"{scope}/output_bias", c.vocab_size)
         self.activation = ACTIVATIONS[c.hidden_act]
+        self.dtype = c.dtype
         self.word_embeddings = encoder.embeddings.word_embeddings
 
     def __call__(self, inputs: Tensors, outputs: Tensors) -> Tensors:
         positions = inputs["masked_lm_positions"]
         x = tf.gather(outputs["sequence_output"], positions, batch_dims=1)  # [B, N, H]
-        x = tf.reshape(x, [-1, x.shape[-1]])  # [B * N, H]
+        x = tf.cast(tf.reshape(x, [-1, x.shape[-1]]), self.dtype)  # [B * N, H]
         x = self.norm(self.activation(self.dense(x)))  # [B * N, E]
-        logits = tf.matmul(x, self.word_embeddings, transpose_b=True)  # [B * N, V]
+        table = in_dtype(self.word_embeddings, self.dtype)  # [V, E]
+        logits = tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)  # [B * N, V]
         logits = tf.nn.bias_add(logits, self.output_bias)
         shape = tf.concat([tf.shape(positions), [logits.shape[-1]]], axis=0)
         return {self.output: tf.reshape(logits, shape)}
@@ -81,11 +84,13 @@ class NextSentencePrediction(tf.Module):
             "cls/seq_relationship/output_weights", 2, config.hidden_size
         )
         self.output_bias = variables("cls/seq_relationship/output_bias", 2)
+        self.dtype = config.dtype
 
     def __call__(self, inputs: Tensors, outputs: Tensors) -> Tensors:
         pooled = self.pooler(outputs["sequence_output"], inputs["input_mask"])  # [B, H]
-        logits = tf.matmul(pooled, self.output_weights, transpose_b=True)
-        return {self.output: tf.nn.bias_add(logits, self.output_bias)}
+        weights = in_dtype(self.output_weights, self.dtype)
+        logits = tf.matmul(tf.cast(pooled, self.dtype), weights, transpose_b=True)
+        return {self.output: tf.nn.bias_add(tf.cast(logits, tf.float32), self.output_bias)}
 
 
 HEADS: Mapping[str, Callable[..., MaskedLanguageModel | NextSentencePrediction]] = {

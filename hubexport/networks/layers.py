@@ -1,10 +1,14 @@
-"""The small layers that everything else is made of."""
+"""The small layers that everything else is made of.
+
+They compute in the dtype of what they are given, and cast float32 variables to it. What loses too
+much in a narrow dtype is computed in float32 and cast back.
+"""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from hubexport.networks.variables import Variables
+from hubexport.networks.variables import Variables, in_dtype
 
 ACTIVATIONS = {
     "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
@@ -26,11 +30,15 @@ class Dense(tf.Module):
         self.bias = variables(f"{scope}/bias", size_out)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.bias_add(tf.matmul(x, self.kernel), self.bias)
+        rows = tf.matmul(x, in_dtype(self.kernel, x.dtype))
+        return tf.nn.bias_add(rows, in_dtype(self.bias, x.dtype))
 
 
 class LayerNorm(tf.Module):
-    """Layer normalization over the last axis (arxiv.org/abs/1607.06450): [N, size] -> same."""
+    """Layer normalization over the last axis (arxiv.org/abs/1607.06450): [N, size] -> same.
+
+    In float32, and of the dtype that it is given.
+    """
 
     def __init__(self, variables: Variables, scope: str, size: int, epsilon: float):
         super().__init__()
@@ -39,10 +47,18 @@ class LayerNorm(tf.Module):
         self.epsilon = epsilon
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
-        return tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, self.epsilon)
+        rows = tf.cast(x, tf.float32)
+        mean, variance = tf.nn.moments(rows, axes=[-1], keepdims=True)
+        rows = tf.nn.batch_normalization(rows, mean, variance, self.beta, self.gamma, self.epsilon)
+        return tf.cast(rows, x.dtype)
 
 
 def dropout(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
-    """Drops elements at random while training, and scales up the others."""
-    return tf.nn.dropout(x, rate) if training and rate else x
+    """Drops elements at random while training, and scales up the others.
+
+    In float32: of the random numbers in bfloat16, multiples of 1/128, more than 10 in 100 are below
+    0.1, and the factor 1/0.9 is rounded down besides.
+    """
+    if not training or not rate:
+        return x
+    return tf.cast(tf.nn.dropout(tf.cast(x, tf.float32), rate), x.dtype)

@@ -6,22 +6,25 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import Dense
 from hubexport.networks.variables import Variables
 
 Pooling = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""(sequence_output [B, S, H], input_mask [B, S] int32) -> [B, dim]."""
+"""(sequence_output float32 [B, S, H], input_mask int32 [B, S]) -> float32 [B, dim]."""
 
 
 class FirstTokenDense(tf.Module):
-    """BERT's pooler: tanh of a dense layer on the first token."""
+    """BERT's pooler: tanh of a dense layer on the first token, in the network's dtype."""
 
-    def __init__(self, variables: Variables, scope: str, hidden_size: int):
+    def __init__(self, config: EncoderConfig, variables: Variables, scope: str):
         super().__init__()
-        self.dense = Dense(variables, scope, hidden_size, hidden_size)
+        self.dense = Dense(variables, scope, config.hidden_size, config.hidden_size)
+        self.dtype = config.dtype
 
     def __call__(self, sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        return tf.tanh(self.dense(sequence[:, 0]))
+        first = tf.cast(sequence[:, 0], self.dtype)
+        return tf.cast(tf.tanh(self.dense(first)), tf.float32)
 
 
 def first_token(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

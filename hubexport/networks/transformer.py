@@ -55,5 +55,5 @@ class Encoder(tf.Module):
         outputs = []
         for block in self.blocks:
             x = block(x, bias, shape, training)
-            outputs.append(tf.reshape(x, sequence_shape))
+            outputs.append(tf.cast(tf.reshape(x, sequence_shape), tf.float32))
         return outputs

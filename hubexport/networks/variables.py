@@ -13,6 +13,15 @@ from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 Shape = tuple[int, ...]
 
 
+def in_dtype(variable: tf.Variable, dtype: tf.DType | str) -> tf.Variable | tf.Tensor:
+    """Its value cast to that dtype; the variable itself where that is its own.
+
+    For variables as they are made here tf.cast is no such thing: it reads those that need no cast,
+    too, in a scope of its own.
+    """
+    return variable if variable.dtype == dtype else tf.cast(variable, dtype)
+
+
 class Variables:
     """Hands out a network's variables by name, each created when first asked for.
 

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hubexport import cli, load_record
+from hubexport import cli, export_encoder, load_record
+from hubexport.errors import UsageError
 from tests import tiny
 
 PROGRAM = [sys.executable, "-m", "hubexport", "encoder"]
@@ -303,6 +304,14 @@ class TestArguments:
         message = refused(f"--checkpoint={prefix}", f"--{override}", exit_code=2)
         assert override.split("=")[0] in message
 
+    @pytest.mark.parametrize("dtype", ["float64", "half", None, np.dtype("float16")])
+    def test_dtypes_that_no_network_computes_in(self, tmp_path, dtype):
+        """From Python: an object that equals the name of a dtype would not fit into the record."""
+        prefix = tiny.write_checkpoint(tmp_path)
+        with pytest.raises(UsageError) as error:
+            export_encoder(checkpoint=prefix, export_path=tmp_path / "out", dtype=dtype)
+        assert f"dtype {dtype!r}; float32, bfloat16, float16" in str(error.value)
+
     def test_casing_of_no_vocabulary(self, refused, tmp_path):
         prefix = tiny.write_checkpoint(tmp_path)
         assert "--do_lower_case" in refused(
@@ -332,7 +341,9 @@ class TestArguments:
         message = refused(f"--checkpoint={prefix}", f"--vocab_file={vocabulary}", exit_code=2)
         assert "--nodo_lower_case" in message
 
-    @pytest.mark.parametrize("argument", ["--pooler=max", "--nonsense", "--heads"])
+    @pytest.mark.parametrize(
+        "argument", ["--pooler=max", "--dtype=float64", "--nonsense", "--heads"]
+    )
     def test_argparse_says_what_it_wants(self, argument, capsys):
         with pytest.raises(SystemExit) as exit_:
             cli.run(["encoder", "--checkpoint=x", "--export_path=y", argument])
@@ -538,7 +549,7 @@ def test_record(exported):
     assert record["created"] == "2023-11-14T22:13:20Z"
     assert record["command"] == [
         "hubexport", "encoder", "--checkpoint=bert_model.ckpt", "--heads=auto",
-        "--vocab_file=vocab.txt", "--do_lower_case",
+        "--vocab_file=vocab.txt", "--do_lower_case", "--dtype=float32",
     ]  # fmt: skip
     assert [file["name"] for file in record["checkpoint"]["files"]] == [
         prefix.name + ".index",
@@ -558,6 +569,20 @@ def test_record(exported):
     program = (directory / "one" / "saved_model.pb").read_bytes()
     assert record["saved_model"]["program"]["sha256"] == hashlib.sha256(program).hexdigest()
     assert record["tokenizer"]["do_lower_case_reason"] == "--do_lower_case"
+
+
+def test_dtype(exported, tmp_path, capsys):
+    directory, _, prefix = exported
+    command = ["encoder", f"--checkpoint={prefix}", f"--export_path={tmp_path}/out"]
+    assert cli.run([*command, "--dtype=bfloat16"]) == 0
+    assert "24 positions, computes in bfloat16" in capsys.readouterr().out
+    record, float32 = load_record(tmp_path / "out"), load_record(directory / "one")
+    assert record["architecture"].pop("dtype") == "bfloat16"
+    assert float32["architecture"].pop("dtype") == "float32"
+    assert record["architecture"] == float32["architecture"]
+    assert record["overrides"] == {}
+    assert record["command"][-1] == "--dtype=bfloat16"
+    assert record["tensors"] == float32["tensors"]
 
 
 def test_overwrite_replaces_everything(exported, tmp_path):

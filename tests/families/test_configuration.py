@@ -83,6 +83,7 @@ class TestDefaults:
             "layer_norm_eps": 1e-12,
             "hidden_dropout_prob": 0.1,
             "attention_probs_dropout_prob": 0.1,
+            "dtype": "float32",
         }
 
     def test_model_gardens_own_names(self):
