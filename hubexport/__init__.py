@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from hubexport.exporting.encoder import export_encoder
     from hubexport.exporting.preprocessor import export_preprocessor
     from hubexport.saved_model.record import load_record
+    from hubexport.validation.references.making import make_reference
+    from hubexport.validation.validate import validate
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,12 +31,16 @@ __all__ = [
     "export_encoder",
     "export_preprocessor",
     "load_record",
+    "make_reference",
+    "validate",
 ]
 
 _HOMES = {
     "export_encoder": "hubexport.exporting.encoder",
     "export_preprocessor": "hubexport.exporting.preprocessor",
     "load_record": "hubexport.saved_model.record",
+    "make_reference": "hubexport.validation.references.making",
+    "validate": "hubexport.validation.validate",
 }
 
 

@@ -25,3 +25,17 @@ def bytes_bar(description: str, total: int, *, show: bool) -> Iterator[Callable[
         disable=not (show and sys.stderr.isatty()),
     ) as bar:
         yield bar.update
+
+
+@contextlib.contextmanager
+def steps_bar(description: str, total: int, *, show: bool) -> Iterator[Callable[[], object]]:
+    """A bar on stderr that counts steps; gives the function that advances it by one.
+
+    Nothing is shown where stderr is no terminal, or `show` is False.
+    """
+    from tqdm import tqdm
+
+    with tqdm(
+        total=total, desc=description, leave=False, disable=not (show and sys.stderr.isatty())
+    ) as bar:
+        yield bar.update

@@ -113,7 +113,7 @@ def test_files_that_are_named_exist() -> None:
     for name, text in BY_NAME.items():
         for file in re.findall(r"`((?:docs|examples|tests|hubexport)/[\w/.]+\.\w+)`", text):
             assert (ROOT / file).exists(), f"{name}: {file}"
-    packages = "families|networks|saved_model|exporting|checkpoints|tokenizers"
+    packages = "families|networks|saved_model|exporting|checkpoints|tokenizers|validation"
     for file in re.findall(rf"`((?:{packages})/\w+\.py)`", BY_NAME["CONTRIBUTING.md"]):
         assert (ROOT / "hubexport" / file).exists(), file
 
@@ -157,7 +157,9 @@ def test_python_api_exists() -> None:
             if name.startswith("hubexport."):
                 accepted = parameters(name.removeprefix("hubexport."))
                 assert {keyword.arg for keyword in call.keywords} <= accepted, name
-    assert seen == {"export_encoder", "export_preprocessor", "load_record"}
+    assert seen == {
+        "export_encoder", "export_preprocessor", "load_record", "make_reference", "validate"
+    }  # fmt: skip
     hubexport = importlib.import_module("hubexport")
     for name in [*seen, *re.findall(r"`hubexport\.(\w+)", "\n".join(BY_NAME.values()))]:
         assert hasattr(hubexport, name), name
@@ -167,10 +169,13 @@ def test_readme_python_runs(tmp_path: Path) -> None:
     """As a reader would: exports first, then, in another process, what uses the artifacts."""
     if importlib.util.find_spec("tensorflow_text") is None:
         pytest.skip("tensorflow_text is not installed")
+    pytest.importorskip("transformers")
     from tests import tiny
+    from tests.oracles import hugging_face
 
     model = tmp_path / "bert-base-cased"
-    tiny.write_checkpoint(model, {**tiny.CONFIG, "max_position_embeddings": 128})
+    sizes = {"max_position_embeddings": 128, "type_vocab_size": 2}
+    hugging_face.build("BertForPreTraining", **sizes).save_pretrained(model)
     tiny.write_vocabulary(model / "vocab.txt", upper=True)
     with_tensorflow, api, with_keras = README_PYTHON
     for snippet in (api, with_tensorflow + with_keras):
@@ -196,7 +201,11 @@ def parameters(name: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("command", "function"),
-    [("encoder", "export_encoder"), ("preprocessor", "export_preprocessor")],
+    [
+        ("encoder", "export_encoder"),
+        ("preprocessor", "export_preprocessor"),
+        ("reference", "make_reference"),
+    ],
 )
 def test_python_arguments_are_named_as_the_flags(command: str, function: str) -> None:
     flags = {action.dest for action in commands()[command]._actions} - {"help"}
@@ -240,6 +249,8 @@ preprocessor = hubexport.export_preprocessor(
 )
 for name, returned in (("encoder", encoder), ("preprocessor", preprocessor)):
     assert hubexport.load_record(work / name) == json.loads(json.dumps(returned)), name
+gates = ["integrity", "batch"]
+assert hubexport.validate(saved_model=work / "encoder", gates=gates, update_record=True).passed
 """
 
 
@@ -292,6 +303,16 @@ def test_every_field_of_the_saved_model_is_described(records: Any, kind: str) ->
     assert set(records[kind]["saved_model"]["root"]) == set(re.findall(r"`(\w+)`", row))
     versions = described("## Every record")["environment"]
     assert set(records[kind]["environment"]) == set(re.findall(r"`([\w-]+)`", versions))
+
+
+def test_every_field_of_the_validation_is_described(records: Any) -> None:
+    (entry,) = records["encoder"]["validation"]
+    same_fields(entry, described("## `validation[]`"))
+    for gate in entry["gates"]:
+        same_fields(gate, described("### `validation[].gates[]`"))
+    row = described("### `validation[].gates[]`")["worst"]
+    assert set(entry["gates"][1]["worst"]) == set(re.findall(r"`(\w+)`", row))
+    assert "outputs" in entry["gates"][1]
 
 
 def test_every_field_of_the_preprocessors_tokenizer_is_described(records: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hubexport.checkpoints.safetensors import open_safetensors
@@ -125,3 +127,20 @@ def _not_found(path: Path) -> CheckpointError:
         ],
         "check the path.",
     )
+
+
+@contextlib.contextmanager
+def unpacked(checkpoint: Path) -> Iterator[Path]:
+    """The checkpoint itself, or where its archive is unpacked for the time being.
+
+    Raises:
+      CheckpointError: the archive cannot be read.
+      UnsafeCheckpointError: it would write elsewhere.
+    """
+    if not is_archive(checkpoint):
+        yield checkpoint
+        return
+    from hubexport.checkpoints.archive import extract
+
+    with tempfile.TemporaryDirectory(prefix="hubexport-") as directory:
+        yield extract(checkpoint, Path(directory))

@@ -35,6 +35,9 @@ examples:
   # Hugging Face: a directory with config.json and model.safetensors or pytorch_model.bin
   hubexport encoder --checkpoint=bert-base-cased --export_path=out/encoder
 
+  # in place only if it gives what transformers gives
+  hubexport encoder --checkpoint=bert-base-cased --validate --export_path=out/encoder
+
   # pytorch_pretrained_bert's archives; look first, write nothing
   hubexport encoder --checkpoint=bert-base-uncased.tar.gz --export_path=out/encoder --dry_run
 """
@@ -99,6 +102,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max_position_embeddings", type=int, help="keep fewer positions than were trained"
     )
+    add_boolean(
+        parser,
+        "validate",
+        False,
+        "whether the artifact must pass every gate of `hubexport validate` to get its place",
+    )
+    parser.add_argument(
+        "--reference", type=Path,
+        help="file of `hubexport reference` for --validate; if not passed, one is made, where the "
+        "packages for it are installed",
+    )  # fmt: skip
     add_boolean(parser, "overwrite", False, "whether to replace what is at --export_path")
     add_boolean(parser, "dry_run", False, "do everything except writing")
 
@@ -148,6 +162,11 @@ def _summary(arguments: argparse.Namespace, record: dict[str, Any], seconds: flo
     lines += [
         f"not exported {reason}: {len(names)} tensors"
         for reason, names in record["skipped_tensors"].items()
+    ]
+    lines += [
+        f"validated    {sum(g['status'] == 'passed' for g in each['gates'])} gates passed on "
+        f"{each['device']} against {each['reference']['made_by']}"
+        for each in record.get("validation", [])
     ]
     lines += [
         f"size         {size}",

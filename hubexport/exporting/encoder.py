@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hubexport.checkpoints.opening import is_archive
+from hubexport.checkpoints.opening import unpacked
 from hubexport.exporting.job import Job, PathLike, make_job
 from hubexport.exporting.tokenizer_files import read_tokenizer_files
+from hubexport.exporting.validated import (
+    check_validation,
+    reference_for,
+    validate_before_leaving,
+)
 from hubexport.progress import bytes_bar
 from hubexport.saved_model.record import check_time, environment, source_file, write_record
 from hubexport.saved_model.target import check_space, check_target, staged_directory
@@ -38,6 +42,8 @@ def export_encoder(
     hidden_dropout_prob: float | None = None,
     attention_probs_dropout_prob: float | None = None,
     max_position_embeddings: int | None = None,
+    validate: bool = False,
+    reference: PathLike | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
     show_progress: bool = False,
@@ -61,6 +67,10 @@ def export_encoder(
         activations in, whatever the checkpoint's tensors are. Variables and outputs are float32.
       hidden_act, layer_norm_eps, hidden_dropout_prob, attention_probs_dropout_prob,
         max_position_embeddings: replace what layout and configuration say.
+      validate: whether the written artifact must pass all gates of `hubexport.validate` before
+        it gets its place.
+      reference: a file of `make_reference` to compare with; None to make one, where the packages
+        for it are installed.
       overwrite: whether a directory at `export_path` that is not empty may be replaced.
       dry_run: do everything except writing.
       show_progress: whether a bar is shown while weights stream, on a terminal.
@@ -93,10 +103,11 @@ def export_encoder(
         **overrides,
     )
     check_time()
+    check_validation(validate, reference, dry_run=dry_run)
     sources = [Path(command[name]) for name in _PATHS if name in command]
     check_target(Path(export_path), overwrite=overwrite, sources=sources)
     tokenizer = read_tokenizer_files(vocab_file, sp_model_file, do_lower_case)
-    with _unpacked(Path(checkpoint)) as path, _in_background() as submit:
+    with unpacked(Path(checkpoint)) as path, _in_background() as submit:
         job = make_job(
             path,
             bert_config=bert_config,
@@ -116,8 +127,14 @@ def export_encoder(
         check_space(Path(export_path), job.plan.nbytes)
         if dry_run:
             return _rehearse(record, hashes, job, show_progress=show_progress)
-        with staged_directory(Path(export_path), overwrite=overwrite) as staging:
-            return _write(staging, record, hashes, job, show_progress=show_progress)
+        with (
+            reference_for(job, command, validate, reference) as compared_with,
+            staged_directory(Path(export_path), overwrite=overwrite) as staging,
+        ):
+            record = _write(staging, record, hashes, job, show_progress=show_progress)
+            if compared_with is None:
+                return record
+            return validate_before_leaving(staging, compared_with, show_progress=show_progress)
 
 
 def _write(
@@ -167,18 +184,6 @@ def _rehearse(
     record["checkpoint"]["files"] = hashes.result()
     record["environment"] = environment()
     return record
-
-
-@contextlib.contextmanager
-def _unpacked(checkpoint: Path) -> Iterator[Path]:
-    """The checkpoint itself, or where its archive was unpacked for the time being."""
-    if not is_archive(checkpoint):
-        yield checkpoint
-        return
-    from hubexport.checkpoints.archive import extract
-
-    with tempfile.TemporaryDirectory(prefix="hubexport-") as directory:
-        yield extract(checkpoint, Path(directory))
 
 
 @contextlib.contextmanager

@@ -115,7 +115,7 @@ def make_job(
         checkpoint = transformer_directory(checkpoint)
     source = open_checkpoint(checkpoint)
     _check_complete(source)
-    configuration = _configuration(bert_config, encoder_config, checkpoint)
+    configuration = read_configuration(bert_config, encoder_config, checkpoint)
     family_class, evidence = choose(family, configuration, source)
     model = family_class(configuration, source, overrides)
     # What is asked for replaces what the directory declares, supported or not.
@@ -158,9 +158,15 @@ def _check_complete(source: TensorSource) -> None:
         )
 
 
-def _configuration(
+def read_configuration(
     bert_config: PathLike | None, encoder_config: PathLike | None, checkpoint: Path
 ) -> Configuration:
+    """The configuration that was passed, or the one beside the checkpoint.
+
+    Raises:
+      UsageError: both are passed.
+      ConfigurationError: there is none, or it cannot be read.
+    """
     if bert_config is not None and encoder_config is not None:
         raise UsageError(
             "both --bert_config and --encoder_config are given", to_go_on="pass one of them."

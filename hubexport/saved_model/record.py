@@ -47,6 +47,27 @@ def write_record(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     return complete
 
 
+def replace_record(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Writes a record that was read and changed; the file is the old one or the new, never a part.
+
+    Raises:
+      HubexportError: it cannot be written.
+    """
+    path = directory / RECORD_PATH
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise HubexportError(
+            "the record cannot be written",
+            [("record", str(path)), ("system", error.strerror or str(error))],
+            "look at its permissions.",
+        ) from error
+    return record
+
+
 def load_record(saved_model: str | os.PathLike[str]) -> dict[str, Any]:
     """The record of an artifact that hubexport made.
 

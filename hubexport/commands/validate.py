@@ -1,0 +1,189 @@
+"""`hubexport validate`: whether an artifact does what its checkpoint does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+from hubexport.commands.arguments import add_boolean
+from hubexport.errors import UsageError
+from hubexport.networks.config import DTYPES
+from hubexport.validation.validate import (
+    DEVICES,
+    GATES,
+    RUNTIMES,
+    add_reports,
+    validate,
+    write_pjrt_bundle,
+)
+
+HELP = "check an encoder, a preprocessor or both against their interface and a reference"
+
+_GATES = {
+    "integrity": "checksums, finite values, the files that the record tells of",
+    "interface": "TF-Hub's: objects, inputs, outputs, heads, signatures, hub.KerasLayer",
+    "numerics": "every output and layer against --reference",
+    "batch": "rows do not depend on each other, nor on the length of padding",
+    "determinism": "the same inputs give the same bits",
+    "mlm sanity": "masked words are found again, as the reference finds them",
+    "portability": "fresh process, re-export, XLA, no devices, Assert or Python in the graph",
+    "preprocessor interface": "TF-Hub's: ids, packing, bad text, Dataset.map",
+    "preprocessor ids": "ids against the reference's, or --reference_tokenizer",
+    "end to end": "text -> preprocessor -> encoder against the reference's pipeline",
+    "training": "dropout, gradients of every variable, persistent tapes, one step",
+}
+
+EPILOG = (
+    "gates, in the order in which they run:\n"
+    + "\n".join(f"  {name:23} {_GATES[name]}" for name in GATES)
+    + """
+
+Exit status: 0 where every gate that ran passed, 1 where one failed.
+
+examples:
+  # a reference from the checkpoint, then everything
+  hubexport reference --source=transformers --checkpoint=bert-base-cased --output=reference
+  hubexport validate --saved_model=out/encoder --preprocessor=out/preprocessor \\
+      --reference=reference --report=report.json --update_record
+
+  # anybody's SavedModels, without a reference: the interface, and all that needs none
+  hubexport validate --saved_model=bert_en_uncased/4 --preprocessor=bert_en_uncased_preprocess/3
+
+  # some gates; a GPU
+  hubexport validate --saved_model=out/encoder --reference=reference --gates=interface,numerics
+  hubexport validate --saved_model=out/encoder --reference=reference --device=gpu
+
+  # a device that JAX knows and TensorFlow does not: write a bundle, run it there, add its report
+  hubexport validate --saved_model=out/encoder --reference=reference --runtime=pjrt \\
+      --write_bundle=bundle
+  python -m hubexport.validation.pjrt bundle --report=tpu.json
+  hubexport validate --saved_model=out/encoder --add_report=tpu.json
+"""
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's flags."""
+    parser.add_argument("--saved_model", type=Path, help="directory of the encoder")
+    parser.add_argument("--preprocessor", type=Path, help="directory of the preprocessor")
+    parser.add_argument(
+        "--reference", type=Path, help="file of `hubexport reference`, of the same checkpoint"
+    )
+    parser.add_argument(
+        "--reference_tokenizer", type=Path,
+        help="directory of tokenizer files, for `tokenizers` to compare ids with",
+    )  # fmt: skip
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs")
+    parser.add_argument("--tpu", help="name or address of a TPU, with --device=tpu")
+    parser.add_argument(
+        "--runtime", choices=RUNTIMES, default="tensorflow",
+        help="what runs it: TensorFlow, or JAX's PJRT client, on the encoder lowered to StableHLO",
+    )  # fmt: skip
+    parser.add_argument(
+        "--gates", help="only these, joined by commas (see below); all if not passed"
+    )
+    parser.add_argument(
+        "--dtype", choices=DTYPES,
+        help="that the encoder computes in, for artifacts without a record; float32 if not passed",
+    )  # fmt: skip
+    parser.add_argument("--report", type=Path, help="JSON file to write the results to")
+    add_boolean(
+        parser, "update_record", False, "whether to write the results into the artifacts' records"
+    )
+    add_boolean(
+        parser, "allow_other_checkpoint", False, "whether the reference may be of other files"
+    )
+    parser.add_argument(
+        "--write_bundle", type=Path,
+        help="with --runtime=pjrt: a directory to write instead of running: StableHLO, weights, "
+        "inputs and references, for `python -m hubexport.validation.pjrt`",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bundle_weights", choices=("values", "seed"), default="values",
+        help="seed: the bundle holds no weights; they are drawn where it runs, to measure speed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--add_report", type=Path, action="append",
+        help="a report made elsewhere, to merge into the record; no gate is run",
+    )  # fmt: skip
+    add_boolean(parser, "overwrite", False, "whether to replace what is at --write_bundle")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Validates and prints the tables; the exit code.
+
+    Raises:
+      HubexportError: see `hubexport.validate`.
+    """
+    # Its notes, XLA's among them, would be between the lines of the table.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if arguments.device != "gpu":
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    if arguments.add_report:
+        return _add(arguments)
+    if arguments.write_bundle is not None:
+        return _bundle(arguments)
+    from hubexport.validation.report_table import render_table
+
+    started = time.monotonic()
+    names = (
+        "saved_model", "preprocessor", "reference", "reference_tokenizer", "device", "tpu",
+        "runtime", "dtype", "allow_other_checkpoint", "report", "update_record",
+    )  # fmt: skip
+    options = {name: getattr(arguments, name) for name in names}
+    gates = [name.strip() for name in arguments.gates.split(",")] if arguments.gates else None
+    report = validate(**options, gates=gates, show_progress=True)
+    print(render_table(report))
+    if arguments.report is not None:
+        print(f"report       {arguments.report}")
+    if arguments.update_record:
+        print("record       updated")
+    print(f"time         {time.monotonic() - started:.1f} s")
+    # Linux counts ru_maxrss in KiB.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory  {peak:,.0f} MiB")
+    return int(not report.passed)
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    from hubexport.validation.report_table import render_table
+
+    if arguments.saved_model is None or arguments.preprocessor is not None:
+        raise UsageError(
+            "--add_report is for one artifact",
+            [("--saved_model", str(arguments.saved_model))],
+            "pass the directory of the artifact that the report was made for as --saved_model.",
+        )
+    reports = add_reports(arguments.saved_model, arguments.add_report)
+    for report in reports:
+        print(render_table(report))
+    print(f"record       {arguments.saved_model}: {len(reports)} added")
+    return int(not all(report.passed for report in reports))
+
+
+def _bundle(arguments: argparse.Namespace) -> int:
+    if arguments.runtime != "pjrt" or arguments.saved_model is None:
+        raise UsageError(
+            "--write_bundle goes with --runtime=pjrt and --saved_model",
+            [("--runtime", arguments.runtime), ("--saved_model", str(arguments.saved_model))],
+            "pass both.",
+        )
+    write_pjrt_bundle(
+        saved_model=arguments.saved_model,
+        directory=arguments.write_bundle,
+        reference=arguments.reference,
+        dtype=arguments.dtype,
+        weights=arguments.bundle_weights,
+        allow_other_checkpoint=arguments.allow_other_checkpoint,
+        overwrite=arguments.overwrite,
+    )
+    files = [path for path in arguments.write_bundle.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files) / 2**20
+    print(f"bundle       {arguments.write_bundle}: {len(files)} files, {size:,.1f} MiB")
+    print(f"to run it    python -m hubexport.validation.pjrt {arguments.write_bundle}")
+    sys.stdout.flush()
+    return 0

@@ -1,0 +1,101 @@
+"""The inputs that a model is compared on: few, and each there for a fault that it shows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Tensors = dict[str, np.ndarray]
+
+ENCODER_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+POSITIONS = "masked_lm_positions"
+
+_PREDICTIONS = 5
+_RAGGED_LENGTH = 32
+_SHORT_LENGTH = 11
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One batch of inputs.
+
+    Attributes:
+      name: what it is called in reference files and reports.
+      inputs: int32 [B, S] by name, and `masked_lm_positions` int32 [B, N] for `.mlm`.
+      texts: what was tokenized, one list of 1 or 2 segments for each row; None for random ids.
+      masked_lm_ids: int32 [B, N], the pieces that the mask replaced; None where it replaced none.
+    """
+
+    name: str
+    inputs: Tensors
+    texts: Sequence[Sequence[str]] | None = None
+    masked_lm_ids: np.ndarray | None = None
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether any position is masked out."""
+        return not self.inputs["input_mask"].all()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """B and S."""
+        rows, length = self.inputs["input_mask"].shape
+        return rows, length
+
+
+def random_cases(
+    vocab_size: int, max_position_embeddings: int, type_vocab_size: int, seed: int = 0
+) -> list[Case]:
+    """Cases of random ids, always the same for the same sizes.
+
+    - `one_token`: rows of one token. Attention has no choice there: whatever is wrong is in
+      embeddings, values, feed-forward or norms.
+    - `plain`: rows without padding, of one segment: shows queries, keys and positions.
+    - `segments`: two segments (all types, where there are more), without padding.
+    - `ragged`: rows of many lengths, padding filled with random ids, a mask with a hole in it.
+    - `batch_1`: one row of the above alone.
+    - `full_length`: as many tokens as there are positions.
+    """
+    generator = np.random.default_rng(seed)
+    short = min(_SHORT_LENGTH, max_position_embeddings)
+    long = min(_RAGGED_LENGTH, max_position_embeddings)
+
+    def make(name: str, lengths: Sequence[int], size: int, types: int, hole: bool = False) -> Case:
+        rows = len(lengths)
+        ids = generator.integers(0, vocab_size, (rows, size))
+        ids[0, 0], ids[-1, -1] = vocab_size - 1, 0  # both ends of the table
+        mask = (np.arange(size) < np.array(lengths)[:, np.newaxis]).astype(np.int32)
+        if hole and size > 4:
+            mask[0, size // 2] = 0
+        # Sorted, as segments are.
+        type_ids = np.sort(generator.integers(0, types, (rows, size)), axis=1)
+        positions = generator.integers(0, np.array(lengths)[:, np.newaxis], (rows, _PREDICTIONS))
+        positions[:, -1] = 0  # zero-padded, as pre-training data is
+        tensors: Tensors = dict(
+            zip((*ENCODER_INPUTS, POSITIONS), (ids, mask, type_ids, positions), strict=True)
+        )
+        return Case(name, {key: value.astype(np.int32) for key, value in tensors.items()})
+
+    ragged_lengths = [long, 1, max(1, long // 2), max(1, long - 1), max(1, long // 3)]
+    ragged = make("ragged", ragged_lengths, long, min(2, type_vocab_size), hole=True)
+    row = {key: value[2:3] for key, value in ragged.inputs.items()}
+    return [
+        make("one_token", [1, 1, 1], 1, 1),
+        make("plain", [short] * 3, short, 1),
+        make("segments", [short] * 3, short, type_vocab_size),
+        ragged,
+        Case("batch_1", row),
+        make(
+            "full_length",
+            [max_position_embeddings],
+            max_position_embeddings,
+            min(2, type_vocab_size),
+        ),
+    ]
+
+
+def encoder_inputs(inputs: Mapping[str, np.ndarray]) -> Tensors:
+    """The three inputs that the root object takes."""
+    return {name: inputs[name] for name in ENCODER_INPUTS}

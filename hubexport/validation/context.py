@@ -1,0 +1,113 @@
+"""What a gate works on."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hubexport.saved_model.reading import SavedModelSummary, read_saved_model
+from hubexport.validation.artifact import LoadedEncoder
+from hubexport.validation.cases import Case, random_cases
+from hubexport.validation.devices import Device, Precision
+from hubexport.validation.reference_file import Reference
+from hubexport.validation.tolerance import UNIT_ROUNDOFF, Tolerance
+
+
+@dataclasses.dataclass
+class Context:
+    """One validation.
+
+    Attributes:
+      saved_model: the encoder's directory, or None.
+      preprocessor: the preprocessor's, or None.
+      record, preprocessor_record: their records; None for artifacts without one.
+      reference: reference outputs, or None.
+      reference_tokenizer: a directory of tokenizer files for `tokenizers`, or None.
+      device: where it runs.
+      precision: how; of `device.precisions`.
+      dtype: that the model computes in.
+    """
+
+    saved_model: Path | None
+    preprocessor: Path | None
+    record: Mapping[str, Any] | None
+    preprocessor_record: Mapping[str, Any] | None
+    reference: Reference | None
+    reference_tokenizer: Path | None
+    device: Device
+    precision: Precision
+    dtype: str = "float32"
+    _scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    @functools.cached_property
+    def encoder(self) -> LoadedEncoder:
+        """The encoder, loaded once."""
+        assert self.saved_model is not None
+        return LoadedEncoder(self.saved_model, self.device)
+
+    @functools.cached_property
+    def loaded_preprocessor(self) -> Any:
+        """The preprocessor, loaded once, on the CPU: it works on strings."""
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401  registers the ops
+
+        with tf.device("/device:CPU:0"):
+            return tf.saved_model.load(str(self.preprocessor))
+
+    @functools.cached_property
+    def summary(self) -> SavedModelSummary:
+        """What the encoder's saved_model.pb says."""
+        assert self.saved_model is not None
+        return read_saved_model(self.saved_model)
+
+    @functools.cached_property
+    def scratch(self) -> Path:
+        """A directory for the time being."""
+        self._scratch = tempfile.TemporaryDirectory(prefix="hubexport-validate-")
+        return Path(self._scratch.name)
+
+    def close(self) -> None:
+        """Removes what was written for the time being, and lets go of what was loaded."""
+        for name in ("encoder", "loaded_preprocessor", "scratch"):
+            self.__dict__.pop(name, None)
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    @functools.cached_property
+    def cases(self) -> list[Case]:
+        """The reference's inputs, or random ones of the artifact's sizes."""
+        if self.reference is not None:
+            return list(self.reference.cases.values())
+        sizes = self.sizes
+        return random_cases(
+            sizes["vocab_size"], sizes["max_position_embeddings"], sizes["type_vocab_size"]
+        )
+
+    def case(self, name: str) -> Case:
+        """The case of that name, random where the reference has none."""
+        found = {case.name: case for case in self.cases}
+        if name in found:
+            return found[name]
+        sizes = self.sizes
+        made = random_cases(
+            sizes["vocab_size"], sizes["max_position_embeddings"], sizes["type_vocab_size"]
+        )
+        return {case.name: case for case in made}[name]
+
+    @functools.cached_property
+    def sizes(self) -> dict[str, int]:
+        """See `sizes_of`."""
+        from hubexport.validation.sizes import sizes_of
+
+        return sizes_of(self.record, self.summary, self.reference)
+
+    def tolerance(self, sequence_length: int) -> Tolerance:
+        """The limits for sequences of that length."""
+        sizes = self.sizes
+        longest = max(sizes["hidden_size"], sizes["intermediate_size"], sequence_length)
+        coarsest = max(self.dtype, self.precision.format, key=lambda name: UNIT_ROUNDOFF[name])
+        return Tolerance(coarsest, sizes["num_hidden_layers"], longest)

@@ -1,0 +1,229 @@
+"""TF-Hub's interface of text encoders: what every program that loads the artifact relies on.
+
+Interfaces: tensorflow.org/hub/reusable_saved_models (`variables`, `trainable_variables`,
+`regularization_losses`, `training`) and tensorflow.org/hub/common_saved_model_apis/text (inputs
+and outputs of transformer encoders, `.mlm`). Signatures are no part of them: an artifact of
+hubexport must have `serving_default`, of others' it is only said what it takes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from hubexport.validation.artifact import HEADS, flatten, training_keyword
+from hubexport.validation.cases import ENCODER_INPUTS, Case, Tensors
+from hubexport.validation.context import Context
+from hubexport.validation.gates.failing import failure
+from hubexport.validation.results import GateResult, Measurement, judge
+
+NAME = "interface"
+
+_OUTPUTS = ("sequence_output", "pooled_output", "default")
+_LOGITS = {"mlm": "mlm_logits", "nsp": "nsp_logits"}
+
+
+def run(context: Context) -> GateResult:
+    """Objects, inputs, outputs, heads, signatures, and use as a `hub.KerasLayer`."""
+    measurements: list[Measurement] = []
+    for check in (_objects, _outputs, _heads, _limits, _signatures, _keras_layer):
+        try:
+            measurements += check(context)
+        except Exception as error:  # whatever the artifact does
+            measurements.append(failure(check.__name__.strip("_").replace("_", " "), error))
+    return judge(NAME, measurements)
+
+
+def _objects(context: Context) -> Iterator[Measurement]:
+    """What a reusable SavedModel has, the root and each head."""
+    encoder = context.encoder
+    for name in ("", *encoder.heads):
+        part, label = encoder.part(name), f".{name}" if name else "root"
+        yield Measurement(f"{label} can be called", callable(part))
+        variables = list(getattr(part, "variables", None) or [])
+        trainable = list(getattr(part, "trainable_variables", None) or [])
+        ids = {id(variable.handle) for variable in variables}
+        yield Measurement(f"{label}.variables", bool(variables), len(variables), "some")
+        yield Measurement(
+            f"{label}.trainable_variables are of its variables",
+            bool(trainable) and all(id(each.handle) in ids for each in trainable),
+            len(trainable),
+            "some",
+        )
+        if context.record is not None:
+            names = sorted(each.name for each in variables if id(each.handle) not in {
+                id(other.handle) for other in trainable
+            })  # fmt: skip
+            yield Measurement(f"{label}: all variables are trainable", not names, ", ".join(names))
+        losses = getattr(part, "regularization_losses", None)
+        yield Measurement(f"{label}.regularization_losses", losses is not None)
+        for loss in losses or []:
+            yield Measurement(f"{label}.regularization_losses: a number", loss().shape.rank == 0)
+        yield Measurement(
+            f"{label} takes `training`", "training" in training_keyword(part, training=True)
+        )
+
+
+def _outputs(context: Context) -> Iterator[Measurement]:
+    """Names, dtypes and shapes, for batches and sequences of several sizes."""
+    sizes = context.sizes
+    for case in _cases(context):
+        rows, length = case.shape
+        outputs = context.encoder.call("", case.inputs)
+        yield _names(case.name, outputs, (*_OUTPUTS, "encoder_outputs"))
+        layers = outputs.get("encoder_outputs", [])
+        yield Measurement(
+            f"{case.name}: number of encoder_outputs",
+            isinstance(layers, list | tuple) and len(layers) == sizes["num_hidden_layers"],
+            str(len(layers)),
+            str(sizes["num_hidden_layers"]),
+        )
+        flat = flatten(outputs)
+        for name, value in flat.items():
+            wanted: tuple[int | None, ...] = (rows, None)
+            if name == "sequence_output" or name.startswith("encoder_outputs"):
+                wanted = (rows, length, sizes["hidden_size"])
+            yield from _form(f"{case.name}: {name}", value, wanted)
+        if layers:
+            last = flat[f"encoder_outputs[{len(layers) - 1}]"]
+            same = np.array_equal(last, flat["sequence_output"])
+            yield Measurement(f"{case.name}: the last layer is sequence_output", same)
+        pooler = context.record["pooler"] if context.record else {}
+        if pooler.get("default", "pooled_output") == "pooled_output":
+            same = np.array_equal(flat["default"], flat["pooled_output"])
+            yield Measurement(f"{case.name}: default is pooled_output", same)
+
+
+def _heads(context: Context) -> Iterator[Measurement]:
+    """Each head gives the encoder's outputs and its own, and keeps its own variables."""
+    case, encoder = context.case("ragged"), context.encoder
+    root = flatten(encoder.call("", case.inputs))
+    own = {id(variable.handle) for variable in encoder.root.variables}
+    rows, predictions = case.inputs["masked_lm_positions"].shape
+    vocab_size = context.sizes["vocab_size"]
+    shapes = {"mlm": (rows, predictions, vocab_size), "nsp": (rows, 2)}
+    if context.record is not None:
+        promised = set(context.record["heads"])
+        yield Measurement(
+            "heads of the record", promised == set(encoder.heads), ", ".join(encoder.heads)
+        )
+    for name in encoder.heads:
+        outputs = flatten(encoder.call(name, case.inputs))
+        logits = outputs.get(_LOGITS[name])
+        yield Measurement(f".{name} gives {_LOGITS[name]}", logits is not None)
+        if logits is not None:
+            yield from _form(f".{name}: {_LOGITS[name]}", logits, shapes[name])
+        tolerance = context.tolerance(case.shape[1])
+        for key, value in root.items():
+            if key not in outputs and context.record is None:
+                continue  # Model Garden's heads have no `default`
+            # Another graph may be fused otherwise: equal to rounding, not to the bit.
+            limit = tolerance.limits(key, float(np.sqrt(np.mean(np.square(value))))).max_abs
+            apart = (
+                float(np.max(np.abs(outputs[key] - value)))
+                if key in outputs and outputs[key].shape == value.shape
+                else np.inf
+            )
+            yield Measurement(f".{name}: {key} is the root's", bool(apart <= limit), apart, limit)
+        of_head = {id(variable.handle) for variable in encoder.part(name).variables}
+        if context.record is not None:
+            yield Measurement(f".{name}.variables hold the encoder's, too", own <= of_head)
+        extra = [each.name for each in encoder.part(name).variables if id(each.handle) not in own]
+        yield Measurement(f".{name} has variables of its own", bool(extra), len(extra), "some")
+
+
+def _limits(context: Context) -> Iterator[Measurement]:
+    """A sequence that is too long is an error, not something made up."""
+    longest = context.sizes["max_position_embeddings"]
+    ones = {name: np.ones([1, longest + 1], np.int32) for name in ENCODER_INPUTS}
+    try:
+        context.encoder.call("", ones)["sequence_output"].numpy()
+        refused = False
+    except Exception:  # of whatever class
+        refused = True
+    yield Measurement(f"a sequence of {longest + 1} tokens is refused", refused)
+
+
+def _signatures(context: Context) -> Iterator[Measurement]:
+    """`serving_default` takes the inputs by name and gives what the root gives."""
+    signature = getattr(context.encoder.root, "signatures", {}).get("serving_default")
+    ours = context.record is not None
+    if signature is None:
+        yield Measurement("signature serving_default", not ours, "absent")
+        return
+    takes = sorted(signature.structured_input_signature[1])
+    named = set(ENCODER_INPUTS) <= set(takes)
+    yield Measurement("signature serving_default takes", named or not ours, ", ".join(takes))
+    if not named:
+        return
+    case = context.case("ragged")
+    root = flatten(context.encoder.call("", case.inputs))
+    served = context.device.run(signature, **_tensors({k: case.inputs[k] for k in takes}))
+    tolerance = context.tolerance(case.shape[1])
+    for name in sorted(served):
+        if name in root:
+            value = root[name]
+            limit = tolerance.limits(name, float(np.sqrt(np.mean(np.square(value))))).max_abs
+            apart = float(np.max(np.abs(served[name].numpy() - value)))
+            yield Measurement(
+                f"signature serving_default: {name}", bool(apart <= limit), apart, limit
+            )
+    if ours:
+        yield _names("signature serving_default", served, _OUTPUTS)
+
+
+def _keras_layer(context: Context) -> Iterator[Measurement]:
+    """`hub.KerasLayer` wraps it and finds its variables."""
+    if context.device.strategy is not None:
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its own, of pkg_resources
+            import tensorflow_hub as hub
+    except ImportError:  # pkg_resources is missing, say: no fault of the artifact
+        return
+    case = context.case("ragged")
+    layer = hub.KerasLayer(context.encoder.root, trainable=True)
+    with context.device.placed():
+        outputs = layer(_tensors({key: case.inputs[key] for key in ENCODER_INPUTS}))
+    yield _names("hub.KerasLayer", outputs, _OUTPUTS)
+    found, wanted = len(layer.trainable_weights), len(context.encoder.root.trainable_variables)
+    yield Measurement(
+        "hub.KerasLayer(trainable=True) trains all variables",
+        found == wanted,
+        str(found),
+        str(wanted),
+    )
+
+
+def _cases(context: Context) -> list[Case]:
+    return [context.case(name) for name in ("one_token", "ragged", "batch_1")]
+
+
+def _tensors(inputs: Tensors) -> dict[str, Any]:
+    import tensorflow as tf
+
+    return {name: tf.constant(value, tf.int32) for name, value in inputs.items()}
+
+
+def _names(what: str, outputs: Mapping[str, Any], wanted: tuple[str, ...]) -> Measurement:
+    missing = [name for name in wanted if name not in outputs]
+    return Measurement(
+        f"{what}: outputs", not missing, ", ".join(sorted(outputs)), ", ".join(wanted)
+    )
+
+
+def _form(what: str, value: np.ndarray, shape: tuple[int | None, ...]) -> Iterator[Measurement]:
+    """Dtype, shape (None: any size) and finite values of one output."""
+    fits = value.ndim == len(shape) and all(
+        wanted in (None, size) for size, wanted in zip(value.shape, shape, strict=True)
+    )
+    yield Measurement(f"{what}: dtype", value.dtype == np.float32, str(value.dtype), "float32")
+    yield Measurement(f"{what}: shape", fits, str(list(value.shape)), str(list(shape)))
+    yield Measurement(f"{what}: finite", bool(np.isfinite(value.astype(np.float64)).all()))
+
+
+assert set(_LOGITS) == set(HEADS)

@@ -1,0 +1,82 @@
+"""Every output and layer against the reference's, on inputs that each show another fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hubexport.errors import some_of
+from hubexport.validation.cases import Case
+from hubexport.validation.causes import Divergence, explain
+from hubexport.validation.context import Context
+from hubexport.validation.expected import expected_outputs
+from hubexport.validation.figures import compare
+from hubexport.validation.gates.failing import failure
+from hubexport.validation.results import GateResult, Measurement, judge, not_run
+from hubexport.validation.tolerance import Tolerance
+
+NAME = "numerics"
+
+
+def run(context: Context) -> GateResult:
+    """Runs every case of the reference."""
+    if context.reference is None:
+        return not_run(NAME, "there is no --reference; `hubexport reference` makes one")
+    measurements: list[Measurement] = []
+    divergences: list[Divergence] = []
+    not_compared: set[str] = set()
+    longest = context.sizes["max_position_embeddings"]
+    too_long = []
+    for case in context.reference.cases.values():
+        if case.shape[1] > longest:
+            too_long.append(case.name)
+            continue
+        tolerance = context.tolerance(case.shape[1])
+        try:
+            outputs = context.encoder(case.inputs)
+        except Exception as error:  # whatever the artifact does
+            measurements.append(failure(f"{case.name}: runs", error))
+            continue
+        expected = expected_outputs(context, case)
+        not_compared |= outputs.keys() - expected.keys()
+        found = {
+            name: _measure(case, name, outputs, load(), tolerance)
+            for name, load in expected.items()
+            if name in outputs or not _head_is_absent(context, name)
+        }
+        for name, each in found.items():
+            measurements += each
+            if any(not one.passed for one in each):
+                divergences.append(Divergence(case, name, max(each, key=lambda one: one.strain)))
+    notes = []
+    if too_long:
+        notes.append(
+            f"longer than the model's {longest} positions, so not run: {some_of(too_long)}"
+        )
+    if not_compared:
+        notes.append(f"not in the reference, so not compared: {some_of(sorted(not_compared))}")
+    detail = explain(divergences, context.sizes["num_hidden_layers"])
+    return judge(NAME, measurements, " ".join([*detail, *notes]))
+
+
+def _head_is_absent(context: Context, name: str) -> bool:
+    """Whether an output belongs to a head that the artifact does not claim to have."""
+    head = {"mlm_logits": "mlm", "nsp_logits": "nsp"}.get(name)
+    return head is not None and head not in context.encoder.heads
+
+
+def _measure(
+    case: Case,
+    name: str,
+    outputs: Mapping[str, np.ndarray],
+    reference: np.ndarray,
+    tolerance: Tolerance,
+) -> list[Measurement]:
+    what = f"{case.name}: {name}"
+    if name not in outputs:
+        return [Measurement(what, False, "missing", "there")]
+    actual = outputs[name]
+    if actual.shape != reference.shape:
+        return [Measurement(what, False, f"shape {actual.shape}", f"shape {reference.shape}")]
+    return tolerance.measure(what, name, compare(actual, reference))

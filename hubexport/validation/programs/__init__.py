@@ -1,0 +1,1 @@
+"""Programs that gates run in processes of their own; they import nothing of hubexport."""

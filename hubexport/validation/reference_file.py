@@ -1,0 +1,242 @@
+"""Reference outputs on disk: one safetensors file with a JSON header.
+
+`docs/validation.md` documents the format. Tensors are `CASE/inputs/NAME`, `CASE/outputs/NAME`; the
+header is the file's metadata entry `hubexport_reference`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hubexport.errors import HubexportError
+from hubexport.validation.cases import ENCODER_INPUTS, Case
+
+FORMAT_VERSION = 1
+HEADER = "hubexport_reference"
+
+OUTPUTS = (
+    "sequence_output",
+    "pooled_output",
+    "next_sentence_pooled_output",
+    "sentence_embedding",
+    "mlm_logits",
+    "nsp_logits",
+)
+"""Names of outputs, beside `encoder_outputs[i]`, layer i counted from 0.
+
+All are optional but `sequence_output`. `pooled_output` is the encoder's own pooler's,
+`next_sentence_pooled_output` that of Model Garden's next-sentence head, `sentence_embedding` what a
+sentence-transformers model declares.
+"""
+
+
+class ReferenceError(HubexportError):
+    """A reference that cannot be made, read or used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where a reference comes from.
+
+    Attributes:
+      source: `transformers`, `model_garden` or `file`.
+      made_by: the program and its version, for people: "transformers 5.23.0 (BertForPreTraining)".
+      checkpoint: its files as `saved_model.record.source_file` describes them, by name.
+      architecture: `num_hidden_layers`, `hidden_size`, `intermediate_size` at least.
+      notes: what users should know of it.
+    """
+
+    source: str
+    made_by: str
+    checkpoint: Sequence[Mapping[str, Any]]
+    architecture: Mapping[str, Any]
+    notes: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """An open reference file; tensors are read when asked for.
+
+    Attributes:
+      path: the file.
+      provenance: where it comes from.
+      cases: the inputs, by name.
+    """
+
+    path: Path
+    provenance: Provenance
+    cases: Mapping[str, Case]
+    _outputs: Mapping[str, Sequence[str]]
+
+    def outputs(self, case: str) -> list[str]:
+        """Names of the outputs that the file holds for a case, layers first, in order."""
+        return list(self._outputs[case])
+
+    def output(self, case: str, name: str) -> np.ndarray:
+        """One output, float32."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="np") as file:
+            return file.get_tensor(f"{case}/outputs/{name}")
+
+
+def write_reference(
+    path: Path,
+    provenance: Provenance,
+    cases: Sequence[Case],
+    outputs: Mapping[str, Mapping[str, np.ndarray]],
+) -> None:
+    """Writes a reference file; it appears complete or not at all.
+
+    Args:
+      path: the file; its directory is made.
+      provenance: where the outputs come from.
+      cases: the inputs.
+      outputs: case -> output -> float32 array.
+
+    Raises:
+      ReferenceError: an output is missing, misshaped or not finite, or has a name unknown here; or
+        the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    tensors: dict[str, np.ndarray] = {}
+    for case in cases:
+        _check_outputs(path, case, outputs[case.name])
+        named = {f"inputs/{name}": value.astype(np.int32) for name, value in case.inputs.items()}
+        if case.masked_lm_ids is not None:
+            named["inputs/masked_lm_ids"] = case.masked_lm_ids.astype(np.int32)
+        named |= {
+            f"outputs/{name}": np.asarray(value, np.float32)
+            for name, value in outputs[case.name].items()
+        }
+        tensors |= {f"{case.name}/{name}": np.ascontiguousarray(v) for name, v in named.items()}
+    header = {
+        "format_version": FORMAT_VERSION,
+        **dataclasses.asdict(provenance),
+        "cases": [{"name": case.name, "texts": case.texts} for case in cases],
+    }
+    partial = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(".partial", f".{path.name[:40]}.", path.parent)
+        os.close(descriptor)
+        save_file(tensors, partial, metadata={HEADER: json.dumps(header, ensure_ascii=False)})
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+        partial = ""
+    except (OSError, SafetensorError) as error:
+        raise ReferenceError(
+            "the reference cannot be written",
+            [("file", str(path)), ("system", getattr(error, "strerror", "") or str(error))],
+            "make room, or choose a path that you may write to.",
+        ) from error
+    finally:
+        if partial:
+            Path(partial).unlink(missing_ok=True)
+
+
+def read_reference(path: Path) -> Reference:
+    """Opens a reference file and checks that it is whole.
+
+    Raises:
+      ReferenceError: it is not there, no such file, of another version, or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            if HEADER not in metadata:
+                raise ReferenceError(
+                    "the file is no reference",
+                    [("file", str(path)), ("found", "safetensors without the header " + HEADER)],
+                    "make one with `hubexport reference`.",
+                )
+            header = json.loads(metadata[HEADER])
+            if header["format_version"] != FORMAT_VERSION:
+                raise ReferenceError(
+                    "the reference is of another version",
+                    [
+                        ("file", str(path)),
+                        ("format_version", f"{header['format_version']}, needed {FORMAT_VERSION}"),
+                    ],
+                    "make it again with `hubexport reference`.",
+                )
+            names = list(file.keys())
+            cases, outputs = {}, {}
+            for fields in header["cases"]:
+                case = fields["name"]
+                prefix = f"{case}/inputs/"
+                inputs = {
+                    name.removeprefix(prefix): file.get_tensor(name)
+                    for name in names
+                    if name.startswith(prefix)
+                }
+                ids = inputs.pop("masked_lm_ids", None)
+                cases[case] = Case(case, inputs, fields["texts"], ids)
+                if missing := set(ENCODER_INPUTS) - inputs.keys():
+                    raise KeyError(f"{case}/inputs/{min(missing)}")
+                prefix = f"{case}/outputs/"
+                found = [n.removeprefix(prefix) for n in names if n.startswith(prefix)]
+                outputs[case] = sorted(found, key=_order)
+                if "sequence_output" not in found:
+                    raise KeyError(f"{prefix}sequence_output")
+            provenance = Provenance(
+                **{field.name: header[field.name] for field in dataclasses.fields(Provenance)}
+            )
+            return Reference(path, provenance, cases, outputs)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ReferenceError(
+            "the reference cannot be read",
+            [("file", str(path)), ("found", str(error))],
+            "pass a file that `hubexport reference` wrote.",
+        ) from error
+
+
+def layer_name(index: int) -> str:
+    """The name of layer `index`'s output, counted from 0."""
+    return f"encoder_outputs[{index}]"
+
+
+def _order(name: str) -> tuple[int, int, str]:
+    if name.startswith("encoder_outputs["):
+        return 0, int(name[len("encoder_outputs[") : -1]), name
+    return 1, OUTPUTS.index(name) if name in OUTPUTS else len(OUTPUTS), name
+
+
+def _check_outputs(path: Path, case: Case, outputs: Mapping[str, np.ndarray]) -> None:
+    rows, length = case.shape
+    wrong = []
+    if "sequence_output" not in outputs:
+        wrong.append("sequence_output: missing")
+    for name, value in outputs.items():
+        if name not in OUTPUTS and not name.startswith("encoder_outputs["):
+            wrong.append(f"{name}: unknown name")
+            continue
+        if name == "sequence_output" or name.startswith("encoder_outputs["):
+            lead: tuple[int, ...] = (rows, length)
+        elif name == "mlm_logits":
+            lead = case.inputs["masked_lm_positions"].shape if len(case.inputs) > 3 else (rows, -1)
+        else:
+            lead = (rows,)
+        shape = np.shape(value)
+        if len(shape) != len(lead) + 1 or shape[: len(lead)] != lead:
+            wrong.append(f"{name}: shape {list(shape)}, needed {[*lead, 'any']}")
+        elif not np.isfinite(value).all():
+            wrong.append(f"{name}: values that are not finite")
+    if wrong:
+        raise ReferenceError(
+            "the reference outputs cannot be used",
+            [("file", str(path)), ("case", case.name), *(("output", each) for each in wrong)],
+            "record them from the inputs of the same case, in inference mode.",
+        )

@@ -1,0 +1,1 @@
+"""Makers of reference outputs, each by an implementation that is not hubexport's."""

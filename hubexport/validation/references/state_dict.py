@@ -1,0 +1,66 @@
+"""The tensors of Hugging Face checkpoints by PyTorch and safetensors; nothing is executed."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hubexport.errors import CheckpointError
+from hubexport.validation.references.maker import first_line
+
+_NESTED = ("state_dict", "model_state_dict", "model")
+_ERRORS = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+)
+
+
+def read_state_dict(files: Sequence[Path]) -> dict[str, Any]:
+    """Name -> tensor, of all files; indexes of shards (*.json) are left out.
+
+    Raises:
+      CheckpointError: PyTorch or safetensors cannot read a file, pickles under the restriction
+        that they hold tensors and plain values only.
+    """
+    state: dict[str, Any] = {}
+    for path in files:
+        if path.suffix != ".json":
+            state |= _read(path)
+    return state
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    import safetensors
+    import safetensors.torch
+    import torch
+
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (*_ERRORS, safetensors.SafetensorError) as error:
+        raise CheckpointError(
+            "PyTorch cannot read the checkpoint",
+            [("file", str(path)), ("torch", first_line(error))],
+            "save its state dict again, with safetensors.",
+        ) from error
+    nested = (loaded.get(key) for key in _NESTED) if isinstance(loaded, dict) else ()
+    state = next((each for each in nested if isinstance(each, dict)), loaded)
+    tensors = isinstance(state, dict) and {
+        name: value for name, value in state.items() if isinstance(value, torch.Tensor)
+    }
+    if not tensors:
+        raise CheckpointError(
+            "the file holds no state dict",
+            [("file", str(path)), ("found", type(loaded).__name__)],
+            "save the model's state dict.",
+        )
+    return tensors

@@ -1,0 +1,53 @@
+"""The sizes of an artifact's model, from whatever tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubexport.errors import HubexportError
+from hubexport.families.dimensions import dimensions_of_variables
+from hubexport.saved_model.reading import SavedModelSummary
+from hubexport.validation.reference_file import Reference
+
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+)
+
+
+def sizes_of(
+    record: Mapping[str, Any] | None, summary: SavedModelSummary, reference: Reference | None
+) -> dict[str, int]:
+    """`SIZES` of an encoder: by its record, its variables' shapes, or the reference, in this order.
+
+    Raises:
+      HubexportError: none of them tells.
+    """
+    shapes = {
+        variable.name: tuple(dim or 0 for dim in variable.shape) for variable in summary.variables
+    }
+    by_variables = dimensions_of_variables(shapes)
+    sources: list[Mapping[str, Any]] = [
+        record["architecture"] if record else {},
+        vars(by_variables) if by_variables else {},
+        reference.provenance.architecture if reference else {},
+    ]
+    found = {
+        name: next((source[name] for source in sources if source.get(name) is not None), None)
+        for name in SIZES
+    }
+    if missing := [name for name, size in found.items() if size is None]:
+        raise HubexportError(
+            "the sizes of the model are not known",
+            [
+                ("SavedModel", str(summary.directory)),
+                ("not told by record or variables", ", ".join(missing)),
+            ],
+            "pass --reference: a reference file tells them.",
+        )
+    return {name: int(size) for name, size in found.items() if size is not None}

@@ -1,0 +1,66 @@
+"""Models of other kinds than the one that the other tests run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hubexport
+from hubexport.validation.cases import random_cases
+from hubexport.validation.pjrt.run import run_bundle
+from hubexport.validation.report import Report
+from hubexport.validation.results import FAILED, PASSED
+from tests.validation.pjrt.support import flat, make_context, some_cases
+
+pytest.importorskip("jax", reason="JAX is not installed")
+pytest.importorskip("tensorflow")
+
+from hubexport.validation.pjrt.bundle import write_bundle
+
+
+def _numerics(report: Report) -> list[str]:
+    return [gate.status for gate in report.gates if gate.name.startswith("numerics")]
+
+
+def test_narrow_models(
+    pretraining: Any, expected: Callable[[], Any], client: Any, tmp_path: Path
+) -> None:
+    """A model that computes in bfloat16 is within bfloat16's limits, and beyond float32's."""
+    artifact = tmp_path / "narrow"
+    hubexport.export_encoder(checkpoint=pretraining[1], export_path=artifact, dtype="bfloat16")
+    cases = some_cases()[-1:]
+    outputs = {case.name: expected()[case.name] for case in cases}
+    statuses = []
+    for dtype in ("bfloat16", "float32"):
+        context = make_context(artifact, cases, outputs, dtype)
+        write_bundle(context, tmp_path / dtype)
+        statuses.append(_numerics(run_bundle(tmp_path / dtype, client)))
+    assert statuses == [[PASSED, PASSED], [FAILED, FAILED]]
+
+
+def test_talking_heads(client: Any, tmp_path: Path) -> None:
+    """Talking-heads attention and gated GELU, by Model Garden's own model."""
+    pytest.importorskip("official", reason="tf-models-official is not installed")
+    import tensorflow as tf
+
+    from tests.oracles import model_garden
+
+    sizes = model_garden.Sizes()
+    encoder = model_garden.talking_heads_encoder(sizes)
+    model = model_garden.pretrainer(sizes, encoder, next_sentence=False)
+    prefix = tf.train.Checkpoint(encoder=encoder).write(str(tmp_path / "ckpt"))
+    configuration = model_garden.write_configuration("bert.yaml", sizes, tmp_path)
+    hubexport.export_encoder(checkpoint=prefix, export_path=tmp_path / "out", **configuration)
+    cases = random_cases(sizes.vocab_size, sizes.max_position_embeddings, sizes.type_vocab_size)[
+        3:4
+    ]
+    outputs = flat(model_garden.expected_outputs(model, cases[0].inputs))
+    del outputs["mlm_logits"]
+    context = make_context(tmp_path / "out", cases, {cases[0].name: outputs})
+    write_bundle(context, tmp_path / "bundle")
+    report = run_bundle(tmp_path / "bundle", client)
+    assert report.passed
+    assert len(report.gates[0].measurements) == 3 * (sizes.num_layers + 3)
