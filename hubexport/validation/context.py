@@ -14,7 +14,7 @@ from hubexport.validation.artifact import LoadedEncoder
 from hubexport.validation.cases import Case, random_cases
 from hubexport.validation.devices import Device, Precision
 from hubexport.validation.reference_file import Reference
-from hubexport.validation.tolerance import UNIT_ROUNDOFF, Tolerance
+from hubexport.validation.tolerance import ON_XLA_CPU, UNIT_ROUNDOFF, Tolerance
 
 
 @dataclasses.dataclass
@@ -105,9 +105,11 @@ class Context:
 
         return sizes_of(self.record, self.summary, self.reference)
 
-    def tolerance(self, sequence_length: int) -> Tolerance:
-        """The limits for sequences of that length."""
+    def tolerance(self, sequence_length: int, *, compiled: bool = False) -> Tolerance:
+        """The limits for sequences of that length; `compiled` by XLA or not."""
         sizes = self.sizes
         longest = max(sizes["hidden_size"], sizes["intermediate_size"], sequence_length)
         coarsest = max(self.dtype, self.precision.format, key=lambda name: UNIT_ROUNDOFF[name])
+        if compiled and self.device.name == "cpu":
+            coarsest = ON_XLA_CPU.get(coarsest, coarsest)
         return Tolerance(coarsest, sizes["num_hidden_layers"], longest)

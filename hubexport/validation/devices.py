@@ -30,11 +30,11 @@ class Precision:
     @contextlib.contextmanager
     def in_force(self) -> Iterator[None]:
         """Within, TensorFlow computes so."""
-        import tensorflow as tf
-
         if self.tensor_float_32 is None:
             yield
             return
+        import tensorflow as tf
+
         before = tf.config.experimental.tensor_float_32_execution_enabled()
         tf.config.experimental.enable_tensor_float_32_execution(self.tensor_float_32)
         try:
@@ -115,11 +115,12 @@ def connect(name: str, tpu: str | None = None) -> Device:
 
 
 def _cpu() -> Device:
-    import tensorflow as tf
+    def placed() -> contextlib.AbstractContextManager[Any]:
+        import tensorflow as tf  # when it is needed: a gate may wait for other processes first
 
-    return Device(
-        "cpu", cpu_name(), (Precision("", "float32"),), lambda: tf.device("/device:CPU:0")
-    )
+        return tf.device("/device:CPU:0")
+
+    return Device("cpu", cpu_name(), (Precision("", "float32"),), placed)
 
 
 def _gpu() -> Device:

@@ -23,6 +23,7 @@ from hubexport.validation.gates import (
     preprocessor_ids,
     preprocessor_interface,
     training,
+    training_step,
 )
 from hubexport.validation.identity import artifact_identity
 from hubexport.validation.reference_file import Reference
@@ -40,12 +41,13 @@ ENCODER_GATES: tuple[ModuleType, ...] = (
 )
 PREPROCESSOR_GATES: tuple[ModuleType, ...] = (preprocessor_interface, preprocessor_ids)
 PIPELINE_GATES: tuple[ModuleType, ...] = (end_to_end,)
-LAST_GATES: tuple[ModuleType, ...] = (training,)
-"""Leave the loaded encoder changed."""
+LAST_GATES: tuple[ModuleType, ...] = (training, training_step)
+"""The last one leaves the loaded encoder changed."""
 
 _EACH_PRECISION = (numerics, mlm_sanity, end_to_end)
 """Compare numbers with a reference's: run once for each precision of the device."""
-_WITHOUT_LOADING = (integrity,)
+_WITHOUT_LOADING = (integrity, portability)
+"""Need no loaded encoder, or load it when other processes have let go of theirs."""
 
 Done = Callable[[str], object]
 
@@ -92,10 +94,12 @@ def run_gates(
         dtype,
     )
     gates = [gate for gate in _ordered() if only is None or gate.NAME in only]
-    problem = _loading_problem(context) if saved_model is not None else ""
+    problem = ""
     results: list[GateResult] = []
     try:
         for gate in gates:
+            if saved_model is not None and gate not in (*_WITHOUT_LOADING, *PREPROCESSOR_GATES):
+                problem = problem or _loading_problem(context)
             results += _run(gate, context, problem)
             done(gate.NAME)
     finally:

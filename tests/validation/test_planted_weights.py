@@ -25,7 +25,8 @@ QUERY, KEY = f"{LAYER}/attention/self/query", f"{LAYER}/attention/self/key"
 
 
 def test_the_clean_artifact_passes(trained: Trained) -> None:
-    report = validated(trained.encoder, trained.reference, [*FAST, "training", "portability"])
+    gates = [*FAST, "training", "training step", "portability"]
+    report = validated(trained.encoder, trained.reference, gates)
     assert report.passed, [failures(report, gate) for gate in failing(report)]
     assert {gate.status for gate in report.gates} == {"passed"}
 

@@ -28,6 +28,7 @@ class LoadedBundle:
 
     Attributes:
       manifest: what it holds.
+      platform: of the device.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class LoadedBundle:
           HubexportError: it is damaged.
         """
         self.manifest: Manifest = read_manifest(directory)
+        self.platform = client.platform
         self._directory, self._client = directory, client
         progress("loading weights")
         self._weights = [client.put(value) for value in self._values()]

@@ -22,7 +22,7 @@ from hubexport.validation.pjrt.loading import LoadedBundle
 from hubexport.validation.pjrt.manifest import IDS, PRECISIONS, CaseFiles, Manifest
 from hubexport.validation.report import Report, now
 from hubexport.validation.results import GateResult, Measurement, judge, not_run
-from hubexport.validation.tolerance import UNIT_ROUNDOFF, Tolerance
+from hubexport.validation.tolerance import ON_XLA_CPU, UNIT_ROUNDOFF, Tolerance
 
 Outputs = dict[str, np.ndarray]
 
@@ -85,7 +85,9 @@ class _Numerics:
     def __init__(self, bundle: LoadedBundle, precision: str, format: str):
         self._bundle, self._precision = bundle, precision
         manifest = bundle.manifest
-        self._coarsest = max(manifest.dtype, format, key=lambda name: UNIT_ROUNDOFF[name])
+        coarsest = max(manifest.dtype, format, key=lambda name: UNIT_ROUNDOFF[name])
+        on_cpu = bundle.platform == "cpu"
+        self._coarsest = ON_XLA_CPU.get(coarsest, coarsest) if on_cpu else coarsest
         self._measurements: list[Measurement] = []
         self._divergences: list[Divergence] = []
         self._not_compared: set[str] = set()

@@ -1,0 +1,144 @@
+"""What `validate` is called with, checked before TensorFlow is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hubexport.errors import HubexportError, UsageError
+from hubexport.networks.config import DTYPES
+from hubexport.saved_model.reading import is_saved_model
+from hubexport.saved_model.record import RECORD_PATH, load_record
+from hubexport.validation.apart import GATES
+
+PathLike = str | Path
+
+DEVICES = ("cpu", "gpu", "tpu")
+RUNTIMES = ("tensorflow", "pjrt")
+
+
+def check_arguments(
+    saved_model: PathLike | None,
+    preprocessor: PathLike | None,
+    device: str,
+    runtime: str,
+    gates: Sequence[str] | None,
+    tpu: str | None,
+) -> None:
+    """Fails where arguments do not go together; all of them at once.
+
+    Raises:
+      UsageError: they do not.
+    """
+    wrong = []
+    if saved_model is None and preprocessor is None:
+        wrong.append(("needed", "--saved_model, --preprocessor, or both"))
+    if device not in DEVICES:
+        wrong.append(("--device", f"{device}; there are {', '.join(DEVICES)}"))
+    if runtime not in RUNTIMES:
+        wrong.append(("--runtime", f"{runtime}; there are {', '.join(RUNTIMES)}"))
+    if unknown := [name for name in gates or [] if name not in GATES]:
+        wrong.append(("--gates", f"{', '.join(unknown)}; there are {', '.join(GATES)}"))
+    if runtime == "pjrt":
+        if saved_model is None:
+            wrong.append(("--runtime=pjrt", "needs --saved_model"))
+        if gates is not None:
+            wrong.append(("--gates", "the PJRT runtime has its own; leave it out"))
+    if tpu is not None and (device != "tpu" or runtime != "tensorflow"):
+        wrong.append(("--tpu", "is for --device=tpu --runtime=tensorflow"))
+    if wrong:
+        raise UsageError("the arguments do not go together", wrong, "see `validate --help`.")
+
+
+def directory_of(path: PathLike | None) -> Path | None:
+    """The directory of a SavedModel; None for None.
+
+    Raises:
+      HubexportError: there is none.
+    """
+    if path is None:
+        return None
+    if not is_saved_model(Path(path)):
+        raise HubexportError(
+            "there is no SavedModel",
+            [("looked for", str(Path(path) / "saved_model.pb"))],
+            "pass a directory that `hubexport encoder` or `preprocessor` wrote, or any other.",
+        )
+    return Path(path)
+
+
+def tokenizer_directory(path: PathLike | None) -> Path | None:
+    """The directory of a tokenizer; None for None.
+
+    Raises:
+      UsageError: it is none.
+    """
+    if path is not None and not Path(path).is_dir():
+        raise UsageError(
+            "the reference tokenizer is no directory",
+            [("--reference_tokenizer", str(path))],
+            "pass a directory with tokenizer files.",
+        )
+    return None if path is None else Path(path)
+
+
+def record_of(directory: Path | None, kind: str) -> dict[str, Any] | None:
+    """The record of an artifact that has one.
+
+    Args:
+      kind: that it must be of.
+
+    Raises:
+      UsageError: it is of the other kind.
+      HubexportError: it cannot be read.
+    """
+    if directory is None or not (directory / RECORD_PATH).exists():
+        return None
+    record = load_record(directory)
+    if record["kind"] != kind:
+        flag = {"encoder": "--saved_model", "preprocessor": "--preprocessor"}[kind]
+        raise UsageError(
+            f"{flag} is no {kind}",
+            [(flag, str(directory)), ("its record says", str(record["kind"]))],
+            "exchange --saved_model and --preprocessor.",
+        )
+    return record
+
+
+def check_records(
+    encoder: Path | None,
+    record: Mapping[str, Any] | None,
+    text: Path | None,
+    text_record: Mapping[str, Any] | None,
+) -> None:
+    """Fails where an artifact that was passed has no record.
+
+    Raises:
+      UsageError: one has none.
+    """
+    pairs = ((encoder, record), (text, text_record))
+    without = [str(directory) for directory, found in pairs if directory and found is None]
+    if without:
+        raise UsageError(
+            "there is no record to update",
+            [("without a record", ", ".join(without))],
+            "leave --update_record out; --report writes the results into a file.",
+        )
+
+
+def dtype_of(dtype: str | None, record: Mapping[str, Any] | None) -> str:
+    """The dtype that an encoder computes in: what the record says, or the user.
+
+    Raises:
+      UsageError: they contradict each other, or there is no such dtype.
+    """
+    recorded = record["architecture"].get("dtype", "float32") if record else None
+    wrong = [("--dtype", f"{dtype}; there are {', '.join(DTYPES)}")]
+    if dtype is not None and dtype in DTYPES:
+        wrong = [("--dtype", dtype), ("the record says", str(recorded))]
+        if recorded in (None, dtype):
+            return dtype
+    elif dtype is None:
+        return recorded or "float32"
+    raise UsageError("the dtype cannot be used", wrong, "leave --dtype out.")
