@@ -11,7 +11,6 @@ from pathlib import Path
 
 from hubexport.commands.arguments import add_boolean
 from hubexport.errors import UsageError
-from hubexport.networks.config import DTYPES
 from hubexport.validation.apart import GATES
 from hubexport.validation.arguments import DEVICES, RUNTIMES
 from hubexport.validation.lowered import write_pjrt_bundle
@@ -83,10 +82,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gates", help="only these, joined by commas (see below); all if not passed"
     )
-    parser.add_argument(
-        "--dtype", choices=DTYPES,
-        help="that the encoder computes in, for artifacts without a record; float32 if not passed",
-    )  # fmt: skip
     parser.add_argument("--report", type=Path, help="JSON file to write the results to")
     add_boolean(
         parser, "update_record", False, "whether to write the results into the artifacts' records"
@@ -129,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     names = (
         "saved_model", "preprocessor", "reference", "reference_tokenizer", "device", "tpu",
-        "runtime", "dtype", "allow_other_checkpoint", "report", "update_record",
+        "runtime", "allow_other_checkpoint", "report", "update_record",
     )  # fmt: skip
     options = {name: getattr(arguments, name) for name in names}
     gates = [name.strip() for name in arguments.gates.split(",")] if arguments.gates else None
@@ -173,7 +168,6 @@ def _bundle(arguments: argparse.Namespace) -> int:
         saved_model=arguments.saved_model,
         directory=arguments.write_bundle,
         reference=arguments.reference,
-        dtype=arguments.dtype,
         weights=arguments.bundle_weights,
         allow_other_checkpoint=arguments.allow_other_checkpoint,
         overwrite=arguments.overwrite,

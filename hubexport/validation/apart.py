@@ -59,7 +59,6 @@ class Request:
     reference_tokenizer: str | None
     device: str
     tpu: str | None
-    dtype: str
     only: Sequence[str]
 
 
@@ -168,13 +167,18 @@ def _environment(request: Request, scratch: Path) -> Mapping[str, str]:
     defaults = {"TF_CPP_MIN_LOG_LEVEL": "3"}
     if request.device == "cpu":
         defaults["CUDA_VISIBLE_DEVICES"] = "-1"
-        if request.dtype == "float16":
+        if _claims_float16(request):
             # oneDNN has no fast product of float16 matrices with a bias: a second becomes minutes.
             defaults["TF_ENABLE_ONEDNN_OPTS"] = "0"
     root = str(Path(hubexport.__file__).parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # What is written for the time being goes where this process removes it.
     return {**defaults, **os.environ, "PYTHONPATH": path, "TMPDIR": str(scratch)}
+
+
+def _claims_float16(request: Request) -> bool:
+    record = _record(Path(request.saved_model)) if request.saved_model else None
+    return record is not None and record["architecture"].get("dtype") == "float16"
 
 
 def _error(path: Path) -> HubexportError | None:
@@ -205,7 +209,6 @@ def main(arguments: Sequence[str]) -> None:
             reference_tokenizer=tokenizer,
             device=request.device,
             tpu=request.tpu,
-            dtype=request.dtype,
             only=request.only,
             done=lambda name: print(f"{_DONE}{name}", flush=True),
         )

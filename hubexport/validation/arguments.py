@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hubexport.errors import HubexportError, UsageError
-from hubexport.networks.config import DTYPES
 from hubexport.saved_model.reading import is_saved_model
 from hubexport.saved_model.record import RECORD_PATH, load_record
 from hubexport.validation.apart import GATES
@@ -16,6 +16,12 @@ PathLike = str | Path
 
 DEVICES = ("cpu", "gpu", "tpu")
 RUNTIMES = ("tensorflow", "pjrt")
+
+_NEEDED = {
+    "encoder": ("architecture", "checkpoint", "heads", "pooler", "saved_model", "tensors"),
+    "preprocessor": ("saved_model", "tokenizer"),
+}
+"""Parts of records that the gates read."""
 
 
 def check_arguments(
@@ -49,6 +55,25 @@ def check_arguments(
         wrong.append(("--tpu", "is for --device=tpu --runtime=tensorflow"))
     if wrong:
         raise UsageError("the arguments do not go together", wrong, "see `validate --help`.")
+
+
+def check_report(path: PathLike | None) -> None:
+    """Fails early where a report could not be written.
+
+    Raises:
+      UsageError: a directory is there, or one that must not be written to.
+    """
+    if path is None:
+        return
+    target = Path(path).absolute()
+    above = next(each for each in target.parents if each.exists())
+    if target.is_dir() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        found = "a directory" if target.is_dir() else f"no writable directory: {above}"
+        raise UsageError(
+            "the report cannot be written",
+            [("--report", str(path)), ("found", found)],
+            "choose a path of a file that you may write.",
+        )
 
 
 def directory_of(path: PathLike | None) -> Path | None:
@@ -96,6 +121,12 @@ def record_of(directory: Path | None, kind: str) -> dict[str, Any] | None:
     if directory is None or not (directory / RECORD_PATH).exists():
         return None
     record = load_record(directory)
+    if missing := [name for name in _NEEDED.get(record["kind"], ()) if name not in record]:
+        raise HubexportError(
+            "the record is damaged",
+            [("record", str(directory / RECORD_PATH)), ("missing", ", ".join(missing))],
+            "export the artifact again.",
+        )
     if record["kind"] != kind:
         flag = {"encoder": "--saved_model", "preprocessor": "--preprocessor"}[kind]
         raise UsageError(
@@ -125,20 +156,3 @@ def check_records(
             [("without a record", ", ".join(without))],
             "leave --update_record out; --report writes the results into a file.",
         )
-
-
-def dtype_of(dtype: str | None, record: Mapping[str, Any] | None) -> str:
-    """The dtype that an encoder computes in: what the record says, or the user.
-
-    Raises:
-      UsageError: they contradict each other, or there is no such dtype.
-    """
-    recorded = record["architecture"].get("dtype", "float32") if record else None
-    wrong = [("--dtype", f"{dtype}; there are {', '.join(DTYPES)}")]
-    if dtype is not None and dtype in DTYPES:
-        wrong = [("--dtype", dtype), ("the record says", str(recorded))]
-        if recorded in (None, dtype):
-            return dtype
-    elif dtype is None:
-        return recorded or "float32"
-    raise UsageError("the dtype cannot be used", wrong, "leave --dtype out.")

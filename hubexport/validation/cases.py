@@ -69,8 +69,10 @@ def random_cases(
         mask = (np.arange(size) < np.array(lengths)[:, np.newaxis]).astype(np.int32)
         if hole and size > 4:
             mask[0, size // 2] = 0
+        type_ids = generator.integers(0, types, rows * size)
+        type_ids[: min(types, rows * size)] = np.arange(min(types, rows * size))  # each of them
         # Sorted, as segments are.
-        type_ids = np.sort(generator.integers(0, types, (rows, size)), axis=1)
+        type_ids = np.sort(generator.permutation(type_ids).reshape(rows, size), axis=1)
         positions = generator.integers(0, np.array(lengths)[:, np.newaxis], (rows, _PREDICTIONS))
         positions[:, -1] = 0  # zero-padded, as pre-training data is
         tensors: Tensors = dict(

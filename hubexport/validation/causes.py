@@ -35,7 +35,8 @@ def explain(divergences: Sequence[Divergence], num_hidden_layers: int) -> list[s
     ]
     if not layers:
         outputs = sorted({each.output for each in divergences})
-        sentences = [f"All layers agree; {', '.join(outputs)} does not."]
+        verb = "does" if len(outputs) == 1 else "do"
+        sentences = [f"All layers agree; {', '.join(outputs)} {verb} not."]
         return sentences + [_OF_OUTPUT[name] for name in outputs if name in _OF_OUTPUT]
     first = layers[0]
     where = [name for name in cases if (name, layer_name(first)) in diverging]

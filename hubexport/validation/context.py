@@ -13,6 +13,7 @@ from hubexport.saved_model.reading import SavedModelSummary, read_saved_model
 from hubexport.validation.artifact import LoadedEncoder
 from hubexport.validation.cases import Case, random_cases
 from hubexport.validation.devices import Device, Precision
+from hubexport.validation.graph_dtype import dtype_of_graph
 from hubexport.validation.reference_file import Reference
 from hubexport.validation.tolerance import ON_XLA_CPU, UNIT_ROUNDOFF, Tolerance
 
@@ -29,7 +30,6 @@ class Context:
       reference_tokenizer: a directory of tokenizer files for `tokenizers`, or None.
       device: where it runs.
       precision: how; of `device.precisions`.
-      dtype: that the model computes in.
     """
 
     saved_model: Path | None
@@ -40,7 +40,6 @@ class Context:
     reference_tokenizer: Path | None
     device: Device
     precision: Precision
-    dtype: str = "float32"
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @functools.cached_property
@@ -79,24 +78,23 @@ class Context:
 
     @functools.cached_property
     def cases(self) -> list[Case]:
-        """The reference's inputs, or random ones of the artifact's sizes."""
+        """The reference's inputs that the model has positions for, or random ones of its sizes."""
         if self.reference is not None:
-            return list(self.reference.cases.values())
-        sizes = self.sizes
-        return random_cases(
-            sizes["vocab_size"], sizes["max_position_embeddings"], sizes["type_vocab_size"]
-        )
+            longest = self.sizes["max_position_embeddings"]
+            return [case for case in self.reference.cases.values() if case.shape[1] <= longest]
+        return list(self._random_cases.values())
 
     def case(self, name: str) -> Case:
-        """The case of that name, random where the reference has none."""
-        found = {case.name: case for case in self.cases}
-        if name in found:
-            return found[name]
+        """The random case of that name: gates that need no reference do not depend on one."""
+        return self._random_cases[name]
+
+    @functools.cached_property
+    def _random_cases(self) -> dict[str, Case]:
         sizes = self.sizes
         made = random_cases(
             sizes["vocab_size"], sizes["max_position_embeddings"], sizes["type_vocab_size"]
         )
-        return {case.name: case for case in made}[name]
+        return {case.name: case for case in made}
 
     @functools.cached_property
     def sizes(self) -> dict[str, int]:
@@ -104,6 +102,12 @@ class Context:
         from hubexport.validation.sizes import sizes_of
 
         return sizes_of(self.record, self.summary, self.reference)
+
+    @functools.cached_property
+    def dtype(self) -> str:
+        """What the encoder multiplies matrices in, as its graph says; see `dtype_of_graph`."""
+        assert self.saved_model is not None
+        return dtype_of_graph(self.saved_model)
 
     def tolerance(self, sequence_length: int, *, compiled: bool = False) -> Tolerance:
         """The limits for sequences of that length; `compiled` by XLA or not."""

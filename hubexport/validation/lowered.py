@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubexport.errors import UsageError
 from hubexport.saved_model.target import check_target
-from hubexport.validation.arguments import PathLike, directory_of, dtype_of, record_of
+from hubexport.validation.arguments import PathLike, directory_of, record_of
 from hubexport.validation.provenance import check_same_checkpoint
 from hubexport.validation.reference_file import Reference, read_reference
 from hubexport.validation.report import Report
@@ -25,7 +25,6 @@ def write_pjrt_bundle(
     saved_model: PathLike,
     directory: PathLike,
     reference: PathLike | None = None,
-    dtype: str | None = None,
     weights: str = "values",
     allow_other_checkpoint: bool = False,
     overwrite: bool = False,
@@ -33,7 +32,7 @@ def write_pjrt_bundle(
     """Writes what `python -m hubexport.validation.pjrt` runs on machines with JAX alone.
 
     Args:
-      saved_model, reference, dtype, allow_other_checkpoint: as of `validate`.
+      saved_model, reference, allow_other_checkpoint: as of `validate`.
       directory: the bundle to write; complete when this returns, untouched if it raises.
       weights: "values", or "seed" for speed tests: nothing is compared then.
       overwrite: whether a directory that is not empty may be replaced.
@@ -56,7 +55,7 @@ def write_pjrt_bundle(
         )
     if opened is not None and not allow_other_checkpoint:
         check_same_checkpoint(opened, record)
-    context = _context(encoder, record, opened, dtype_of(dtype, record))
+    context = _context(encoder, record, opened)
     write_bundle(context, Path(directory), weights=weights, overwrite=overwrite)  # type: ignore[arg-type]
 
 
@@ -64,7 +63,6 @@ def validate_on_pjrt(
     encoder: Path,
     record: Mapping[str, Any] | None,
     reference: Reference | None,
-    dtype: str,
     device: str,
 ) -> Report:
     """Lowers an encoder, runs it in a process of its own, and gives that process's report.
@@ -83,7 +81,7 @@ def validate_on_pjrt(
             [("--reference", "not passed")],
             "make them with `hubexport reference`.",
         )
-    context = _context(encoder, record, reference, dtype)
+    context = _context(encoder, record, reference)
     with tempfile.TemporaryDirectory(prefix="hubexport-pjrt-") as scratch:
         write_bundle(context, Path(scratch) / "bundle")
         context.close()
@@ -92,10 +90,10 @@ def validate_on_pjrt(
 
 
 def _context(
-    encoder: Path, record: Mapping[str, Any] | None, reference: Reference | None, dtype: str
+    encoder: Path, record: Mapping[str, Any] | None, reference: Reference | None
 ) -> Context:
     from hubexport.validation.context import Context
     from hubexport.validation.devices import connect
 
     host = connect("cpu")
-    return Context(encoder, None, record, None, reference, None, host, host.precisions[0], dtype)
+    return Context(encoder, None, record, None, reference, None, host, host.precisions[0])

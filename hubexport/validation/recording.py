@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,16 +72,22 @@ def _gate(gate: GateResult) -> dict[str, Any]:
     return fields
 
 
-def _outputs(gate: GateResult) -> dict[str, dict[str, float]]:
-    """Output -> its largest error of each kind, over all cases."""
+def _outputs(gate: GateResult) -> dict[str, dict[str, float | str]]:
+    """Output -> its largest error of each kind, over all cases; "nan" and "inf" are words."""
     found: dict[str, dict[str, float]] = {}
     for each in gate.measurements:
         match = _FIGURE.fullmatch(each.what)
         if match and isinstance(each.figure, int | float):
             errors = found.setdefault(match["output"], {})
             key = _KEYS[match["kind"]]
-            errors[key] = max(errors.get(key, 0.0), float(each.figure))
-    return found
+            before, figure = errors.get(key, 0.0), float(each.figure)
+            errors[key] = figure if math.isnan(figure) or figure > before else before
+    return {
+        output: {
+            key: value if math.isfinite(value) else str(value) for key, value in errors.items()
+        }
+        for output, errors in found.items()
+    }
 
 
 def _key(entry: Mapping[str, Any]) -> tuple[str, ...]:

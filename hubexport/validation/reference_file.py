@@ -16,30 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from hubexport.errors import HubexportError
-from hubexport.validation.cases import ENCODER_INPUTS, Case
+from hubexport.validation.cases import Case
+from hubexport.validation.reference_checks import (
+    OUTPUTS,
+    ReferenceError,
+    check_outputs,
+    check_shapes,
+    read_case,
+)
 
 FORMAT_VERSION = 1
 HEADER = "hubexport_reference"
-
-OUTPUTS = (
-    "sequence_output",
-    "pooled_output",
-    "next_sentence_pooled_output",
-    "sentence_embedding",
-    "mlm_logits",
-    "nsp_logits",
-)
-"""Names of outputs, beside `encoder_outputs[i]`, layer i counted from 0.
-
-All are optional but `sequence_output`. `pooled_output` is the encoder's own pooler's,
-`next_sentence_pooled_output` that of Model Garden's next-sentence head, `sentence_embedding` what a
-sentence-transformers model declares.
-"""
-
-
-class ReferenceError(HubexportError):
-    """A reference that cannot be made, read or used."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +98,7 @@ def write_reference(
 
     tensors: dict[str, np.ndarray] = {}
     for case in cases:
-        _check_outputs(path, case, outputs[case.name])
+        check_outputs(path, case, outputs[case.name])
         named = {f"inputs/{name}": value.astype(np.int32) for name, value in case.inputs.items()}
         if case.masked_lm_ids is not None:
             named["inputs/masked_lm_ids"] = case.masked_lm_ids.astype(np.int32)
@@ -175,27 +162,25 @@ def read_reference(path: Path) -> Reference:
             names = list(file.keys())
             cases, outputs = {}, {}
             for fields in header["cases"]:
-                case = fields["name"]
-                prefix = f"{case}/inputs/"
-                inputs = {
-                    name.removeprefix(prefix): file.get_tensor(name)
-                    for name in names
-                    if name.startswith(prefix)
-                }
-                ids = inputs.pop("masked_lm_ids", None)
-                cases[case] = Case(case, inputs, fields["texts"], ids)
-                if missing := set(ENCODER_INPUTS) - inputs.keys():
-                    raise KeyError(f"{case}/inputs/{min(missing)}")
-                prefix = f"{case}/outputs/"
+                case = read_case(fields, names, file)
+                if case.name in cases:
+                    raise ValueError(f"two cases {case.name}")
+                cases[case.name] = case
+                prefix = f"{case.name}/outputs/"
                 found = [n.removeprefix(prefix) for n in names if n.startswith(prefix)]
-                outputs[case] = sorted(found, key=_order)
-                if "sequence_output" not in found:
-                    raise KeyError(f"{prefix}sequence_output")
+                check_shapes(path, case, {
+                    name: tuple(file.get_slice(prefix + name).get_shape()) for name in found
+                })  # fmt: skip
+                outputs[case.name] = sorted(found, key=_order)
+            if not cases:
+                raise ValueError("no cases")
             provenance = Provenance(
                 **{field.name: header[field.name] for field in dataclasses.fields(Provenance)}
             )
+            for each in provenance.checkpoint:
+                _ = each["name"], each["bytes"], each["sha256"]
             return Reference(path, provenance, cases, outputs)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReferenceError(
             "the reference cannot be read",
             [("file", str(path)), ("found", str(error))],
@@ -212,31 +197,3 @@ def _order(name: str) -> tuple[int, int, str]:
     if name.startswith("encoder_outputs["):
         return 0, int(name[len("encoder_outputs[") : -1]), name
     return 1, OUTPUTS.index(name) if name in OUTPUTS else len(OUTPUTS), name
-
-
-def _check_outputs(path: Path, case: Case, outputs: Mapping[str, np.ndarray]) -> None:
-    rows, length = case.shape
-    wrong = []
-    if "sequence_output" not in outputs:
-        wrong.append("sequence_output: missing")
-    for name, value in outputs.items():
-        if name not in OUTPUTS and not name.startswith("encoder_outputs["):
-            wrong.append(f"{name}: unknown name")
-            continue
-        if name == "sequence_output" or name.startswith("encoder_outputs["):
-            lead: tuple[int, ...] = (rows, length)
-        elif name == "mlm_logits":
-            lead = case.inputs["masked_lm_positions"].shape if len(case.inputs) > 3 else (rows, -1)
-        else:
-            lead = (rows,)
-        shape = np.shape(value)
-        if len(shape) != len(lead) + 1 or shape[: len(lead)] != lead:
-            wrong.append(f"{name}: shape {list(shape)}, needed {[*lead, 'any']}")
-        elif not np.isfinite(value).all():
-            wrong.append(f"{name}: values that are not finite")
-    if wrong:
-        raise ReferenceError(
-            "the reference outputs cannot be used",
-            [("file", str(path)), ("case", case.name), *(("output", each) for each in wrong)],
-            "record them from the inputs of the same case, in inference mode.",
-        )

@@ -23,7 +23,7 @@ SIZES = (
 def sizes_of(
     record: Mapping[str, Any] | None, summary: SavedModelSummary, reference: Reference | None
 ) -> dict[str, int]:
-    """`SIZES` of an encoder: by its record, its variables' shapes, or the reference, in this order.
+    """`SIZES` of an encoder: by its variables' shapes, its record, or the reference, in this order.
 
     Raises:
       HubexportError: none of them tells.
@@ -33,8 +33,8 @@ def sizes_of(
     }
     by_variables = dimensions_of_variables(shapes)
     sources: list[Mapping[str, Any]] = [
-        record["architecture"] if record else {},
         vars(by_variables) if by_variables else {},
+        record["architecture"] if record else {},
         reference.provenance.architecture if reference else {},
     ]
     found = {

@@ -12,8 +12,8 @@ from hubexport.validation.arguments import (
     PathLike,
     check_arguments,
     check_records,
+    check_report,
     directory_of,
-    dtype_of,
     record_of,
     tokenizer_directory,
 )
@@ -33,7 +33,6 @@ def validate(
     device: str = "cpu",
     tpu: str | None = None,
     runtime: str = "tensorflow",
-    dtype: str | None = None,
     gates: Sequence[str] | None = None,
     allow_other_checkpoint: bool = False,
     report: PathLike | None = None,
@@ -50,7 +49,6 @@ def validate(
       device: of `DEVICES`.
       tpu: name or address of a TPU, for device "tpu" of runtime "tensorflow".
       runtime: "tensorflow", or "pjrt": the encoder's function lowered and run by JAX.
-      dtype: that the encoder computes in, for artifacts without a record; None for float32.
       gates: names in `GATES`; None for all.
       allow_other_checkpoint: whether the reference may be of another checkpoint.
       report: a JSON file to write.
@@ -65,6 +63,7 @@ def validate(
         an artifact is in the report.
     """
     check_arguments(saved_model, preprocessor, device, runtime, gates, tpu)
+    check_report(report)
     encoder, text = directory_of(saved_model), directory_of(preprocessor)
     record, text_record = record_of(encoder, "encoder"), record_of(text, "preprocessor")
     if update_record:
@@ -72,10 +71,9 @@ def validate(
     opened = read_reference(Path(reference)) if reference is not None else None
     if opened is not None and not allow_other_checkpoint:
         check_same_checkpoint(opened, record)
-    computes = dtype_of(dtype, record)
     if runtime == "pjrt":
         assert encoder is not None
-        result = validate_on_pjrt(encoder, record, opened, computes, device)
+        result = validate_on_pjrt(encoder, record, opened, device)
     else:
         tokenizer = tokenizer_directory(reference_tokenizer)
         names = [name for name in GATES if gates is None or name in gates]
@@ -86,7 +84,6 @@ def validate(
             reference_tokenizer=_text(tokenizer),
             device=device,
             tpu=tpu,
-            dtype=computes,
             only=names,
         )
         with steps_bar("gates", len(names), show=show_progress) as advance:

@@ -62,7 +62,6 @@ def run_gates(
     reference_tokenizer: Path | None,
     device: str = "cpu",
     tpu: str | None = None,
-    dtype: str = "float32",
     only: Sequence[str] | None = None,
     done: Done = lambda name: None,
 ) -> Report:
@@ -74,7 +73,6 @@ def run_gates(
       reference: checked to be of the same checkpoint.
       reference_tokenizer: a directory of tokenizer files.
       device, tpu: see `connect`.
-      dtype: that the encoder computes in.
       only: names of gates; None for all.
       done: called with each gate's name after it ran.
 
@@ -91,7 +89,6 @@ def run_gates(
         reference_tokenizer,
         connected,
         connected.precisions[0],
-        dtype,
     )
     gates = [gate for gate in _ordered() if only is None or gate.NAME in only]
     problem = ""
@@ -113,7 +110,7 @@ def _ordered() -> list[ModuleType]:
 
 def _run(gate: ModuleType, context: Context, problem: str) -> list[GateResult]:
     """The gate's results, one for each precision that it is run in."""
-    needs_encoder = gate not in PREPROCESSOR_GATES
+    needs_encoder = gate not in (integrity, *PREPROCESSOR_GATES)
     if needs_encoder and context.saved_model is None:
         return [not_run(gate.NAME, "there is no --saved_model")]
     if gate in PREPROCESSOR_GATES + PIPELINE_GATES and context.preprocessor is None:

@@ -39,6 +39,8 @@ def run(context: Context) -> GateResult:
         ]
         stacked = {name: np.concatenate([each[name] for each in alone]) for name in together}
         measure("batch 1 against n", stacked, together)
+        two = context.encoder({key: value[:2] for key, value in case.inputs.items()})
+        measure("batch 2 against n", two, {name: value[:2] for name, value in together.items()})
         # Left of all padding, so that there is room for more of it.
         shorter = {
             key: value if key == "masked_lm_positions" else value[1:, : length - _cut(length)]
@@ -46,7 +48,7 @@ def run(context: Context) -> GateResult:
         }
         shorter = _only_tokens(shorter, case.inputs)
         less = context.encoder(shorter)
-        more = context.encoder(_padded(shorter, _cut(length)))
+        more = context.encoder(_padded(shorter, _cut(length), context.sizes["vocab_size"]))
         size = shorter["input_mask"].shape[1]
         clipped = {
             name: value[:, :size] if value.ndim == 3 and name != "mlm_logits" else value
@@ -73,9 +75,9 @@ def _only_tokens(shorter: Tensors, inputs: Tensors) -> Tensors:
     return kept
 
 
-def _padded(inputs: Tensors, amount: int) -> Tensors:
+def _padded(inputs: Tensors, amount: int, vocab_size: int) -> Tensors:
     """More padding on the right, of ids that are no padding: only the mask says that they are."""
-    added = {"input_word_ids": 1, "input_mask": 0, "input_type_ids": 0}
+    added = {"input_word_ids": vocab_size - 1, "input_mask": 0, "input_type_ids": 0}
     return {
         key: np.pad(value, [(0, 0), (0, amount)], constant_values=added[key])
         if key in added

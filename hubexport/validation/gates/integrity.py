@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from hubexport.checkpoints.source import Checksum, read_region
 from hubexport.errors import HubexportError, some_of
-from hubexport.saved_model.reading import PB, read_saved_model
+from hubexport.saved_model.reading import PB
 from hubexport.saved_model.record import source_file
 from hubexport.tf_formats.bundle import BundleTensor, read_bundle
 from hubexport.tf_formats.table import read_varint
@@ -25,14 +25,21 @@ _LARGEST_PROGRAM = 2**31 - 1
 
 
 def run(context: Context) -> GateResult:
-    """Reads every byte of the encoder's variables once."""
-    assert context.saved_model is not None
-    measurements = list(_variables(context.saved_model, context.record))
-    measurements += _program(context.saved_model, context.record)
+    """Reads every byte of the artifacts once, and compares with their records."""
+    measurements: list[Measurement] = []
+    if context.saved_model is not None:
+        measurements += _variables(context.saved_model)
+        measurements += _program(context.saved_model, context.record, "")
+        if context.record is not None:
+            measurements += _as_recorded(context, context.record)
+    if context.preprocessor is not None:
+        measurements += _program(
+            context.preprocessor, context.preprocessor_record, "preprocessor: "
+        )
     return judge(NAME, measurements)
 
 
-def _variables(directory: Path, record: Any) -> Iterator[Measurement]:
+def _variables(directory: Path) -> Iterator[Measurement]:
     try:
         entries = read_bundle(directory / "variables" / "variables")
     except HubexportError as error:
@@ -52,31 +59,57 @@ def _variables(directory: Path, record: Any) -> Iterator[Measurement]:
         f"checksums of {len(entries)} tensors", not damaged, some_of(damaged) or "all agree"
     )
     yield Measurement("values that are not finite", not not_finite, some_of(not_finite) or 0, 0)
+
+
+def _program(directory: Path, record: Any, label: str) -> Iterator[Measurement]:
+    """The graph's file, and the files that came with it."""
+    found = source_file(directory / PB)
+    fits = found["bytes"] <= _LARGEST_PROGRAM
+    yield Measurement(f"{label}bytes of {PB}", fits, f"{found['bytes']:,}", f"{_LARGEST_PROGRAM:,}")
     if record is None:
         return
+    wanted = record["saved_model"]["program"]["sha256"]
+    yield Measurement(
+        f"{label}{PB} is the one of the record", found["sha256"] == wanted, found["sha256"], wanted
+    )
+    tokenizer = record.get("tokenizer") or {}
+    # Of an encoder it is one file, of a preprocessor several by their attributes.
+    files = list(tokenizer.get("files", {}).values()) or [
+        file for file in [tokenizer.get("file")] if file
+    ]
+    known = {file["name"]: file["sha256"] for file in files}
+    assets = sorted(path for path in (directory / "assets").glob("*") if path.is_file())
+    for path in assets:
+        digest = source_file(path)["sha256"]
+        # TensorFlow renames assets whose names are equal.
+        same = digest in known.values() if path.name not in known else digest == known[path.name]
+        yield Measurement(f"{label}asset {path.name} is the one of the record", same, digest)
+
+
+def _as_recorded(context: Context, record: Mapping[str, Any]) -> Iterator[Measurement]:
+    """What the record says of the encoder, and what its variables and graph say."""
     written = {str(row["variable"]): list(row["shape"]) for row in record["tensors"]}
-    shapes = {each.name: list(each.shape) for each in read_saved_model(directory).variables}
+    shapes = {each.name: list(each.shape) for each in context.summary.variables if each.trainable}
     other = [
-        f"{name} {shape}, found {shapes.get(name)}"
-        for name, shape in written.items()
-        if shapes.get(name) != shape
+        f"{name}: {shapes.get(name, 'absent')}, the record says {written.get(name, 'nothing')}"
+        for name in sorted({*written, *shapes})
+        if shapes.get(name) != written.get(name)
     ]
     yield Measurement(
         f"the record's {len(written)} variables and shapes",
         not other,
         some_of(other) or "all there",
     )
-
-
-def _program(directory: Path, record: Any) -> Iterator[Measurement]:
-    found = source_file(directory / PB)
-    fits = found["bytes"] <= _LARGEST_PROGRAM
-    yield Measurement(f"bytes of {PB}", fits, f"{found['bytes']:,}", f"{_LARGEST_PROGRAM:,}")
-    if record is not None:
-        wanted = record["saved_model"]["program"]["sha256"]
-        yield Measurement(
-            f"{PB} is the one of the record", found["sha256"] == wanted, found["sha256"], wanted
-        )
+    architecture = record["architecture"]
+    sizes = {
+        name: f"{size}, the record says {architecture.get(name)}"
+        for name, size in context.sizes.items()
+        if size != architecture.get(name)
+    }
+    found = ", ".join(f"{name}: {text}" for name, text in sizes.items())
+    yield Measurement("sizes are those of the record", not sizes, found or None)
+    dtype = architecture.get("dtype", "float32")
+    yield Measurement("dtype of matrix products", context.dtype == dtype, context.dtype, dtype)
 
 
 def _is_finite(entry: BundleTensor) -> bool:

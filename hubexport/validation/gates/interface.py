@@ -19,6 +19,7 @@ from hubexport.validation.cases import ENCODER_INPUTS, Case, Tensors
 from hubexport.validation.context import Context
 from hubexport.validation.gates.failing import failure
 from hubexport.validation.results import GateResult, Measurement, judge
+from hubexport.validation.tolerance import Tolerance
 
 NAME = "interface"
 
@@ -173,6 +174,27 @@ def _signatures(context: Context) -> Iterator[Measurement]:
             )
     if ours:
         yield _names("signature serving_default", served, _OUTPUTS)
+        yield from _head_signatures(context, tolerance)
+
+
+def _head_signatures(context: Context, tolerance: Tolerance) -> Iterator[Measurement]:
+    """A signature for each head, named as it is, that gives the head's own output."""
+    encoder, case = context.encoder, context.case("ragged")
+    for name in encoder.heads:
+        what = f"signature {name}"
+        signature = encoder.root.signatures.get(name)
+        yield Measurement(what, signature is not None)
+        if signature is None:
+            continue
+        inputs = {key: case.inputs[key] for key in (*ENCODER_INPUTS, *HEADS[name])}
+        served = context.device.run(signature, **_tensors(inputs))
+        logits = _LOGITS[name]
+        value = flatten(encoder.call(name, case.inputs))[logits]
+        limit = tolerance.limits(logits, float(np.sqrt(np.mean(np.square(value))))).max_abs
+        apart = np.inf
+        if logits in served and served[logits].shape == value.shape:
+            apart = float(np.max(np.abs(served[logits].numpy() - value)))
+        yield Measurement(f"{what}: {logits}", bool(apart <= limit), apart, limit)
 
 
 def _keras_layer(context: Context) -> Iterator[Measurement]:

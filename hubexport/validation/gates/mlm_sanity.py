@@ -42,6 +42,8 @@ def run(context: Context) -> GateResult:
         return not_run(NAME, "the encoder has no .mlm")
     reference = context.reference
     case = reference.cases.get(_CASE) if reference else None
+    if case is not None and case.shape[1] > context.sizes["max_position_embeddings"]:
+        return not_run(NAME, "the reference's sentences are longer than the model's positions")
     true = case.masked_lm_ids if case else None
     if reference and case and true is not None and _LOGITS in reference.outputs(_CASE):
         return _against_reference(context, reference, case, true)

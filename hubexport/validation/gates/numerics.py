@@ -56,6 +56,8 @@ def run(context: Context) -> GateResult:
         )
     if not_compared:
         notes.append(f"not in the reference, so not compared: {some_of(sorted(not_compared))}")
+    if not measurements:
+        return not_run(NAME, " ".join(notes) or "the reference has no case")
     detail = explain(divergences, context.sizes["num_hidden_layers"])
     return judge(NAME, measurements, " ".join([*detail, *notes]))
 

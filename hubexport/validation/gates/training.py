@@ -17,6 +17,9 @@ from hubexport.validation.results import GateResult, Measurement, at_most, judge
 
 NAME = "training"
 _ROWS = 2
+_PASSES = 4
+_FAR = 0.5
+_RANDOM = ("RandomUniform", "StatelessRandomUniformV2", "StatelessRandomUniform")
 
 
 def run(context: Context) -> GateResult:
@@ -34,25 +37,40 @@ def run(context: Context) -> GateResult:
 
 
 def _dropout(context: Context, encoder: LoadedEncoder, inputs: Tensors) -> Iterator[Measurement]:
-    """Two passes with training=True differ, two without do not."""
-    rates = (context.record or {}).get("architecture", {})
-    hidden = rates.get("hidden_dropout_prob", 0.1)
-    attention = rates.get("attention_probs_dropout_prob", 0.1)
+    """Passes with training=True differ, and are near those without on average."""
+    config = context.record["architecture"] if context.record else {}
+    hidden = config.get("hidden_dropout_prob", 0.1)
+    attention = config.get("attention_probs_dropout_prob", 0.1)
+    if context.record is not None:
+        layers = config["num_hidden_layers"]
+        expected = (1 + 2 * layers if hidden else 0) + (layers if attention else 0)
+        found = sum(context.summary.ops.get(op, 0) for op in _RANDOM)
+        yield Measurement(
+            "dropout: places in the graph", found == expected, str(found), str(expected)
+        )
+    still = encoder(inputs)
+    passes = [encoder(inputs, training=True) for _ in range(_PASSES)]
     if hidden or attention:
-        one, other = (encoder(inputs, training=True) for _ in range(2))
-        first = "encoder_outputs[0]" if "encoder_outputs[0]" in one else "sequence_output"
+        first = "encoder_outputs[0]" if "encoder_outputs[0]" in still else "sequence_output"
         for name in dict.fromkeys((first, "sequence_output", "pooled_output")):
             yield Measurement(
                 f"dropout: {name} of two passes with training=True differ",
-                not np.array_equal(one[name], other[name]),
+                not np.array_equal(passes[0][name], passes[1][name]),
             )
-        finite = all(np.isfinite(value).all() for value in one.values())
-        yield Measurement("dropout: outputs are finite", finite)
-        still = encoder(inputs)
-        # Seen in expectation, dropout changes nothing: the outputs stay near.
-        near = float(np.mean(np.square(one["sequence_output"] - still["sequence_output"])))
-        scale = float(np.mean(np.square(still["sequence_output"])))
-        yield at_most("dropout: mean square change of sequence_output", near, 2 * scale)
+    else:
+        same = np.allclose(passes[0]["sequence_output"], still["sequence_output"], rtol=1e-4)
+        yield Measurement("without dropout, training=True changes nothing", same)
+    finite = all(np.isfinite(value).all() for each in passes for value in each.values())
+    yield Measurement("training=True: outputs are finite", finite)
+    mean = np.mean([each["sequence_output"] for each in passes], axis=0)
+    scale = float(np.mean(np.square(still["sequence_output"])))
+    distance = float(np.mean(np.square(mean - still["sequence_output"])))
+    # Outputs that have nothing to do with each other are about 1 + 1 / passes apart.
+    yield at_most(
+        f"training=True: mean square distance of {_PASSES} passes' mean, of the outputs'",
+        distance / scale,
+        _FAR,
+    )
 
 
 def _gradients(context: Context, encoder: LoadedEncoder, inputs: Tensors) -> Iterator[Measurement]:
