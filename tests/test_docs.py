@@ -76,8 +76,9 @@ def test_there_are_command_lines() -> None:
 
 def test_every_flag_that_is_mentioned_exists() -> None:
     known = {o for parser in commands().values() for o in parser._option_string_actions}
-    for example in (ROOT / "examples").glob("*.py"):
-        known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', example.read_text("utf-8")))
+    programs = [*(ROOT / "examples").glob("*.py"), ROOT / "hubexport/validation/pjrt/__main__.py"]
+    for program in programs:
+        known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', program.read_text("utf-8")))
     for name, text in BY_NAME.items():
         mentioned = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text))
         assert mentioned <= known | OTHER_FLAGS, name

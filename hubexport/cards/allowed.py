@@ -1,0 +1,142 @@
+"""The words that a card may choose from."""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, NamedTuple
+
+from hubexport.cards.checking.findings import load_list
+from hubexport.cards.checks import OneOf, words
+from hubexport.families.registry import families
+from hubexport.tokenizers.conventions import CONVENTIONS
+
+
+class LicenceNames(NamedTuple):
+    """What the platforms call a licence; None where a platform has no name for it."""
+
+    tfhub: str
+    kaggle: str | None
+    hugging_face: str
+
+
+LICENCES = {
+    "Apache-2.0": LicenceNames("apache-2.0", "Apache 2.0", "apache-2.0"),
+    "BSD-3-Clause": LicenceNames("bsd-3-clause", "BSD-3-Clause", "bsd-3-clause"),
+    "CC-BY-4.0": LicenceNames("custom", "Attribution 4.0 International (CC BY 4.0)", "cc-by-4.0"),
+    "CC-BY-NC-4.0": LicenceNames(
+        "cc-by-nc-4.0",
+        "Attribution-NonCommercial 4.0 International (CC BY-NC 4.0)",
+        "cc-by-nc-4.0",
+    ),
+    "CC-BY-SA-4.0": LicenceNames("cc-by-sa-4.0", "CC BY-SA 4.0", "cc-by-sa-4.0"),
+    "MIT": LicenceNames("mit", "MIT", "mit"),
+    "LicenseRef-modified-MIT": LicenceNames("custom", None, "other"),
+}
+"""SPDX identifier -> its names elsewhere."""
+
+FAMILIES = (
+    "bert",
+    "lambert",
+    "talking_heads",
+    "distilbert",
+    "gpt",
+    "gpt2",
+    "roberta",
+    "transformer_xl",
+    "xlm",
+    "xlnet",
+)
+"""Families that cards may name; whether hubexport exports one is the registry's to say."""
+
+
+def is_supported(family: str) -> bool:
+    """Whether hubexport exports models of this family."""
+    return family in families()
+
+
+@functools.cache
+def _listed(file: str, key: str) -> tuple[str, ...]:
+    values = load_list(file)
+    return tuple((values.get("values") or values)[key])
+
+
+def _text_tasks() -> tuple[str, ...]:
+    return tuple(task for task in _listed("tfhub_tags", "task") if task.startswith("text-"))
+
+
+Family = Annotated[str, OneOf("family", lambda: FAMILIES)]
+ModelType = Annotated[str, OneOf("model type", lambda: tuple(sorted(CONVENTIONS)))]
+TokenizerKind = Annotated[
+    str,
+    OneOf(
+        "kind of tokenizer",
+        words("wordpiece", "byte_level_bpe", "bpe", "xlm", "transformer_xl", "sentencepiece"),
+    ),
+]
+Spdx = Annotated[str, OneOf("licence", lambda: tuple(LICENCES))]
+Casing = Annotated[str, OneOf("casing", words("cased", "uncased", "lower_cased"))]
+Language = Annotated[
+    str,
+    OneOf(
+        "language code",
+        # ISO 639-1, of the languages that the catalogue needs; one for all that are not listed.
+        words(
+            *[
+                "ar",
+                "bg",
+                "de",
+                "el",
+                "en",
+                "es",
+                "fr",
+                "hi",
+                "ro",
+                "ru",
+                "sw",
+                "th",
+                "tr",
+                "ur",
+                "vi",
+                "zh",
+                "multilingual",
+            ]
+        ),
+    ),
+]
+Objective = Annotated[
+    str,
+    OneOf(
+        "training objective",
+        words("mlm", "nsp", "clm", "tlm", "plm", "distillation", "cosine_embedding"),
+    ),
+]
+MaskingUnit = Annotated[str, OneOf("unit of masking", words("word_piece", "whole_word", "token"))]
+Relation = Annotated[str, OneOf("relation", words("converted", "fine_tuned", "distilled"))]
+Weights = Annotated[str, OneOf("state of weights", words("unchanged", "converted"))]
+Layout = Annotated[str, OneOf("checkpoint layout", words("tf1", "tf2", "hugging_face", "other"))]
+PoolerStatus = Annotated[str, OneOf("status", words("trained", "untrained", "absent"))]
+Split = Annotated[str, OneOf("split", words("train", "dev", "test"))]
+TfHubTask = Annotated[str, OneOf("task of tfhub.dev", _text_tasks)]
+TfHubArchitecture = Annotated[
+    str,
+    OneOf(
+        "network architecture of tfhub.dev",
+        functools.partial(_listed, "tfhub_tags", "network-architecture"),
+    ),
+]
+TfHubDataset = Annotated[
+    str, OneOf("dataset of tfhub.dev", functools.partial(_listed, "tfhub_tags", "dataset"))
+]
+TfHubLanguage = Annotated[
+    str, OneOf("language of tfhub.dev", functools.partial(_listed, "tfhub_tags", "language"))
+]
+KaggleFramework = Annotated[
+    str, OneOf("framework of Kaggle", functools.partial(_listed, "kaggle", "frameworks"))
+]
+PipelineTag = Annotated[
+    str,
+    OneOf(
+        "pipeline tag of Hugging Face",
+        functools.partial(_listed, "hugging_face", "pipeline_tags"),
+    ),
+]

@@ -1,0 +1,144 @@
+"""What a model card says: one dataclass for each kind of card, and for the tables beside them.
+
+docs/model_cards.md says what every key means. Optional keys are None or empty where nothing is
+known: nothing is filled in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from hubexport.cards import allowed, checks, parts
+from hubexport.cards.checks import Paragraph, Sentence, Text, Url
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    kind: ClassVar[str] = "encoder"
+    publisher: checks.Publisher
+    name: checks.Name
+    version: int
+    changelog: tuple[parts.Change, ...]
+    title: Text
+    description: Sentence
+    family: allowed.Family
+    origin: parts.Origin
+    architecture: parts.Architecture
+    languages: tuple[allowed.Language, ...]
+    casing: allowed.Casing
+    objectives: tuple[allowed.Objective, ...]
+    preprocessor: parts.PreprocessorHandle
+    tfhub: parts.TfHub
+    kaggle: parts.Kaggle
+    hugging_face: parts.HuggingFace
+    overview: tuple[Paragraph, ...] = ()
+    also_known_as: tuple[Text, ...] = ()
+    authors: tuple[parts.Author, ...] = ()
+    papers: tuple[parts.PaperId, ...] = ()
+    collections: tuple[parts.CollectionHandle, ...] = ()
+    derived_from: parts.Derivation | None = None
+    num_languages: int | None = None
+    languages_list: Url | None = None
+    training_data: tuple[parts.DataUse, ...] = ()
+    masking: parts.Masking | None = None
+    training: tuple[parts.Stage, ...] = ()
+    pooler: parts.Pooler | None = None
+    fine_tuning: parts.FineTuning | None = None
+    intended_use: tuple[Sentence, ...] = ()
+    out_of_scope: tuple[Sentence, ...] = ()
+    limitations: tuple[Sentence, ...] = ()
+    biases: tuple[Sentence, ...] = ()
+    evaluation: tuple[parts.Evaluation, ...] = ()
+    licence: parts.Licence | None = None
+
+    @property
+    def handle(self) -> str:
+        """`publisher/name`, without the version."""
+        return f"{self.publisher}/{self.name}"
+
+
+@dataclass(frozen=True)
+class PreprocessorCard:
+    kind: ClassVar[str] = "preprocessor"
+    publisher: checks.Publisher
+    name: checks.Name
+    version: int
+    changelog: tuple[parts.Change, ...]
+    title: Text
+    description: Sentence
+    tokenizer: allowed.TokenizerKind
+    model_type: allowed.ModelType
+    casing: allowed.Casing
+    languages: tuple[allowed.Language, ...]
+    origin: parts.Origin
+    tfhub: parts.TfHub
+    kaggle: parts.Kaggle
+    hugging_face: parts.HuggingFace
+    overview: tuple[Paragraph, ...] = ()
+    papers: tuple[parts.PaperId, ...] = ()
+    collections: tuple[parts.CollectionHandle, ...] = ()
+    text_language: allowed.Language | None = None
+    vocab_size: int | None = None
+    vocabulary_data: tuple[parts.DataUse, ...] = ()
+    limitations: tuple[Sentence, ...] = ()
+    licence: parts.Licence | None = None
+
+    @property
+    def handle(self) -> str:
+        """`publisher/name`, without the version."""
+        return f"{self.publisher}/{self.name}"
+
+
+@dataclass(frozen=True)
+class CollectionCard:
+    kind: ClassVar[str] = "collection"
+    publisher: checks.Publisher
+    name: checks.Name
+    title: Text
+    description: Sentence
+    overview: tuple[Paragraph, ...] = ()
+    papers: tuple[parts.PaperId, ...] = ()
+
+    @property
+    def handle(self) -> str:
+        """`publisher/name`."""
+        return f"{self.publisher}/{self.name}"
+
+
+@dataclass(frozen=True)
+class PublisherCard:
+    kind: ClassVar[str] = "publisher"
+    publisher: checks.Publisher
+    title: Text
+    description: Sentence
+    overview: tuple[Paragraph, ...] = ()
+    website: Url | None = None
+    icon: Url | None = None
+
+    @property
+    def handle(self) -> str:
+        """The publisher."""
+        return self.publisher
+
+
+@dataclass(frozen=True)
+class Papers:
+    kind: ClassVar[str] = "papers"
+    papers: dict[checks.Id, parts.Paper]
+
+
+@dataclass(frozen=True)
+class Datasets:
+    kind: ClassVar[str] = "datasets"
+    datasets: dict[checks.Id, parts.Dataset]
+
+
+Card: TypeAlias = EncoderCard | PreprocessorCard | CollectionCard | PublisherCard
+Entry: TypeAlias = Card | Papers | Datasets
+
+KINDS: dict[str, type[Entry]] = {
+    kind.kind: kind
+    for kind in (EncoderCard, PreprocessorCard, CollectionCard, PublisherCard, Papers, Datasets)
+}
+"""Value of `kind` in a file -> what the file holds."""
