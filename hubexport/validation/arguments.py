@@ -53,6 +53,8 @@ def check_arguments(
             wrong.append(("--gates", "the PJRT runtime has its own; leave it out"))
     if tpu is not None and (device != "tpu" or runtime != "tensorflow"):
         wrong.append(("--tpu", "is for --device=tpu --runtime=tensorflow"))
+    if tpu is None and device == "tpu" and runtime == "tensorflow":
+        wrong.append(("--device=tpu", "needs --tpu=NAME, or --tpu=local on a TPU machine"))
     if wrong:
         raise UsageError("the arguments do not go together", wrong, "see `validate --help`.")
 

@@ -11,6 +11,8 @@ from typing import Any
 from hubexport.errors import HubexportError, UsageError
 
 DEVICES = ("cpu", "gpu", "tpu")
+_PATIENCE = 20.0
+"""Seconds to wait for a TPU's address to accept a connection."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Device:
     precisions: tuple[Precision, ...]
     placed: Callable[[], contextlib.AbstractContextManager[Any]]
     strategy: Any = None
+    _compiled: dict[int, tuple[Any, Any]] = dataclasses.field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def load(self, directory: Path) -> Any:
         """`tf.saved_model.load` onto the device."""
@@ -82,11 +87,15 @@ class Device:
             with self.placed():
                 return function(*arguments, **keywords)
 
-        @tf.function
-        def everywhere(*tensors: Any) -> Any:
-            return self.strategy.run(lambda *each: function(*each, **keywords), tensors)
+        # One for each function: a new one would be traced and compiled anew in every call.
+        if id(function) not in self._compiled:
 
-        outputs = everywhere(*arguments)
+            @tf.function
+            def everywhere(arguments: Any, keywords: Any) -> Any:
+                return self.strategy.run(function, arguments, keywords)
+
+            self._compiled[id(function)] = function, everywhere
+        outputs = self._compiled[id(function)][1](arguments, keywords)
         return tf.nest.map_structure(
             lambda value: self.strategy.experimental_local_results(value)[0],
             outputs,
@@ -143,6 +152,7 @@ def _tpu(address: str) -> Device:
 
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address)
+        _try_to_reach(resolver.master())
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
@@ -150,6 +160,22 @@ def _tpu(address: str) -> Device:
     except Exception as error:
         raise _absent("tpu", str(error).strip(), "look at --tpu, and at TPU_NAME.") from error
     return with_strategy("tpu", f"TPU {address}", strategy, "bfloat16")
+
+
+def _try_to_reach(master: str) -> None:
+    """Fails where nothing listens: TensorFlow would wait for ever, deaf to interrupts.
+
+    Args:
+      master: `grpc://HOST:PORT`, or "" or "local" for this machine's TPU.
+
+    Raises:
+      OSError: no connection.
+    """
+    import socket
+
+    host, _, port = master.rpartition("//")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
 
 
 def with_strategy(name: str, hardware: str, strategy: Any, format: str) -> Device:
@@ -172,7 +198,8 @@ def cpu_name() -> str:
             if key.strip() in ("model name", "Model"):
                 model = value.strip()
                 break
-    return f"{model}, {len(os.sched_getaffinity(0))} cores"
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return f"{model}, {len(affinity(0)) if affinity else os.cpu_count()} cores"
 
 
 def _absent(name: str, found: str, to_go_on: str) -> HubexportError:

@@ -17,11 +17,13 @@ from hubexport.validation.arguments import (
     record_of,
     tokenizer_directory,
 )
+from hubexport.validation.identity import artifact_identity
 from hubexport.validation.lowered import validate_on_pjrt
 from hubexport.validation.provenance import check_same_checkpoint
 from hubexport.validation.recording import add_to_record
 from hubexport.validation.reference_file import read_reference
 from hubexport.validation.report import Report, read_report, write_report
+from hubexport.validation.results import NOT_RUN
 
 
 def validate(
@@ -113,13 +115,13 @@ def _text(path: PathLike | None) -> str | None:
 
 
 def _update_records(report: Report, encoder: Path | None, text: Path | None) -> None:
-    """Each artifact's record gets the gates that looked at it."""
-    if encoder is not None:
-        add_to_record(encoder, [report])
-    if text is not None:
-        from hubexport.validation.identity import artifact_identity
-
-        names = ("preprocessor interface", "preprocessor ids", "end to end")
-        own = tuple(gate for gate in report.gates if gate.name.partition(" [")[0] in names)
-        of_text = dataclasses.replace(report, artifact=artifact_identity(text), gates=own)
-        add_to_record(text, [of_text])
+    """Each artifact's record gets the gates that looked at it, where any did."""
+    of_text = ("preprocessor interface", "preprocessor ids", "end to end")
+    for directory, looked in (
+        (encoder, lambda name: name not in of_text[:2]),
+        (text, lambda name: name in of_text),
+    ):
+        own = tuple(gate for gate in report.gates if looked(gate.name.partition(" [")[0]))
+        if directory is not None and any(gate.status != NOT_RUN for gate in own):
+            identity = artifact_identity(directory)
+            add_to_record(directory, [dataclasses.replace(report, artifact=identity, gates=own)])
