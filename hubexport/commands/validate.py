@@ -12,7 +12,8 @@ from pathlib import Path
 from hubexport.commands.arguments import add_boolean
 from hubexport.errors import UsageError
 from hubexport.validation.apart import GATES
-from hubexport.validation.arguments import DEVICES, RUNTIMES
+from hubexport.validation.arguments import RUNTIMES
+from hubexport.validation.devices import DEVICES
 from hubexport.validation.lowered import write_pjrt_bundle
 from hubexport.validation.validate import add_reports, validate
 

@@ -11,10 +11,10 @@ from hubexport.errors import HubexportError, UsageError
 from hubexport.saved_model.reading import is_saved_model
 from hubexport.saved_model.record import RECORD_PATH, load_record
 from hubexport.validation.apart import GATES
+from hubexport.validation.devices import DEVICES
 
 PathLike = str | Path
 
-DEVICES = ("cpu", "gpu", "tpu")
 RUNTIMES = ("tensorflow", "pjrt")
 
 _NEEDED = {

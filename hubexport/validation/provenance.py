@@ -1,11 +1,21 @@
-"""Whether a reference and an artifact come from the same checkpoint."""
+"""Where a reference comes from, and whether that is an artifact's own checkpoint."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from hubexport.validation.reference_file import Reference, ReferenceError
+
+
+def describe(reference: Reference | None) -> dict[str, Any] | None:
+    """What reports and records keep of a reference; None for None."""
+    if reference is None:
+        return None
+    provenance = dataclasses.asdict(reference.provenance)
+    kept = {name: provenance[name] for name in ("source", "made_by", "checkpoint", "notes")}
+    return {**kept, "notes": list(kept["notes"])}
 
 
 def check_same_checkpoint(reference: Reference, record: Mapping[str, Any] | None) -> None:

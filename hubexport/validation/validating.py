@@ -26,6 +26,7 @@ from hubexport.validation.gates import (
     training_step,
 )
 from hubexport.validation.identity import artifact_identity
+from hubexport.validation.provenance import describe
 from hubexport.validation.reference_file import Reference
 from hubexport.validation.report import Report, now
 from hubexport.validation.results import FAILED, GateResult, Measurement, not_run
@@ -170,20 +171,7 @@ def _report(context: Context, device: Device, results: Sequence[GateResult]) -> 
         hardware=device.hardware,
         precisions={each.label or each.format: each.format for each in device.precisions},
         versions={"tensorflow": tf.__version__, "hubexport": __version__},
-        reference=describe_reference(context.reference),
+        reference=describe(context.reference),
         created=now(),
         gates=tuple(results),
     )
-
-
-def describe_reference(reference: Reference | None) -> dict[str, Any] | None:
-    """What a report says of the reference."""
-    if reference is None:
-        return None
-    provenance = reference.provenance
-    return {
-        "source": provenance.source,
-        "made_by": provenance.made_by,
-        "checkpoint": [dict(file) for file in provenance.checkpoint],
-        "notes": list(provenance.notes),
-    }

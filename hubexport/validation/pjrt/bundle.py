@@ -5,7 +5,6 @@ TensorFlow writes it; `python -m hubexport.validation.pjrt` runs it where only J
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +34,7 @@ from hubexport.validation.pjrt.tensor_files import (
     TensorSpec,
     write_tensors,
 )
-from hubexport.validation.reference_file import Reference
+from hubexport.validation.provenance import describe
 
 SHARD_BYTES = 512 << 20
 SEED = 0
@@ -82,7 +81,7 @@ def write_bundle(
             made_with=_versions(),
             dtype=context.dtype,
             sizes={name: context.sizes[name] for name in SIZES},
-            reference=None if reference is None else _provenance(reference),
+            reference=describe(reference),
             seed=None if weights == "values" else SEED,
             weights=writer.write_weights(),
             programs=tuple(writer.programs),
@@ -163,12 +162,6 @@ def _write(directory: Path, path: str, data: bytes) -> FileSpec:
     (directory / path).parent.mkdir(exist_ok=True)
     (directory / path).write_bytes(data)
     return FileSpec(path, len(data), hashlib.sha256(data).hexdigest())
-
-
-def _provenance(reference: Reference) -> dict[str, Any]:
-    """What reports say of a reference."""
-    provenance = dataclasses.asdict(reference.provenance)
-    return {name: provenance[name] for name in ("source", "made_by", "checkpoint", "notes")}
 
 
 def _versions() -> dict[str, str]:
