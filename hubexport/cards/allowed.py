@@ -34,19 +34,11 @@ LICENCES = {
 }
 """SPDX identifier -> its names elsewhere."""
 
-FAMILIES = (
-    "bert",
-    "lambert",
-    "talking_heads",
-    "distilbert",
-    "gpt",
-    "gpt2",
-    "roberta",
-    "transformer_xl",
-    "xlm",
-    "xlnet",
-)
-"""Families that cards may name; whether hubexport exports one is the registry's to say."""
+_DESCRIBED = ("distilbert", "gpt", "gpt2", "roberta", "transformer_xl", "xlm", "xlnet")
+"""Families that cards may name though hubexport does not export them."""
+
+FAMILIES = (*families(), *_DESCRIBED)
+"""Families that cards may name."""
 
 
 def is_supported(family: str) -> bool:

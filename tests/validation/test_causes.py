@@ -120,7 +120,7 @@ def test_all_layers_agree(output: str, cause: str) -> None:
 
 def test_several_outputs_after_layers_that_agree() -> None:
     sentences = explain(diverging(["plain"], ["nsp_logits", "default", "pooled_output"]), LAYERS)
-    assert sentences[0] == "All layers agree; default, nsp_logits, pooled_output does not."
+    assert sentences[0] == "All layers agree; default, nsp_logits, pooled_output do not."
     assert len(sentences) == 4
 
 

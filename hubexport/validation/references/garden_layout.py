@@ -29,7 +29,7 @@ class Layout:
     """Where the parts of a model are in a checkpoint's graph of objects.
 
     Attributes:
-      kind: of encoder: "functional", "v2" or "talking_heads".
+      kind: of encoder: "functional", "v2" or "scaffold".
       encoder, masked_lm: paths; None where it is not there.
       head: path of the next-sentence head, or None.
       head_pooler: path of its pooler, or None.
@@ -70,7 +70,7 @@ def find_layout(source: TensorSource) -> Layout:
             "pass a checkpoint of the encoder or of BertPretrainerV2.",
         )
     if any("pre_softmax_weight" in name for name in source.tensors):
-        kind = "talking_heads"
+        kind = "scaffold"
     masked_lm = next((p for p in _MASKED_LM if source.find(f"{p}/layer_norm/gamma")), None)
     head = next(
         (

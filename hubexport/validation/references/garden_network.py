@@ -152,5 +152,5 @@ def _talking_heads(config: Any) -> Any:
     )
 
 
-_ENCODERS = {"functional": _functional, "v2": _v2, "talking_heads": _talking_heads}
+_ENCODERS = {"functional": _functional, "v2": _v2, "scaffold": _talking_heads}
 """`BertEncoder`, `BertEncoderV2`, and `EncoderScaffold` of talking heads and gated GELU."""
