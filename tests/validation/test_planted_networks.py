@@ -308,7 +308,8 @@ def test_faults_of_the_graph(
 ) -> None:
     artifact = _exported(plant, trained, tmp_path, monkeypatch)
     report = validated(artifact, trained.reference, [*FAST, "portability"])
-    assert failing(report) == {"portability"}
+    # A Python function may be gone by now, and then nothing runs.
+    assert "portability" in failing(report)
     assert said in failures(report, "portability")
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ def make_context(
     record = load_record(artifact)
     reference = None
     if outputs is not None:
-        path = artifact.with_name(artifact.name + ".reference")
+        # Never in the place of one that another context still reads.
+        path = Path(tempfile.mkdtemp(dir=artifact.parent), "reference")
         provenance = Provenance("file", "the tests' oracle", [], record["architecture"])
         write_reference(path, provenance, list(cases), outputs)
         reference = read_reference(path)
