@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hubexport.errors import HubexportError
 
 if TYPE_CHECKING:
+    from hubexport.cards.rendering.job import render_page
     from hubexport.exporting.encoder import export_encoder
     from hubexport.exporting.preprocessor import export_preprocessor
     from hubexport.saved_model.record import load_record
@@ -32,6 +33,7 @@ __all__ = [
     "export_preprocessor",
     "load_record",
     "make_reference",
+    "render_page",
     "validate",
 ]
 
@@ -40,6 +42,7 @@ _HOMES = {
     "export_preprocessor": "hubexport.exporting.preprocessor",
     "load_record": "hubexport.saved_model.record",
     "make_reference": "hubexport.validation.references.making",
+    "render_page": "hubexport.cards.rendering.job",
     "validate": "hubexport.validation.validate",
 }
 

@@ -14,7 +14,7 @@ from absl import flags
 from hubexport import __version__
 from hubexport.errors import HubexportError, UsageError
 
-COMMANDS = ("encoder", "preprocessor", "inspect", "reference", "validate")
+COMMANDS = ("encoder", "preprocessor", "inspect", "reference", "validate", "card")
 """Each is a module of `hubexport.commands` with HELP, EPILOG, add_arguments and run."""
 
 _DESCRIPTION = "Exports text encoder checkpoints as TF-Hub SavedModels."

@@ -29,7 +29,10 @@ DOCUMENTS = sorted(
 BY_NAME = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in DOCUMENTS}
 # Of argparse, absl and pip, and of the script in docs/.
 OTHER_FLAGS = {"--check", "--flagfile", "--help", "--no-deps", "--version"}
-README_PYTHON = re.findall(r"```python\n(.*?)```", BY_NAME["README.md"], re.DOTALL)
+README_PYTHON, PAGES_PYTHON = (
+    re.findall(r"```python\n(.*?)```", BY_NAME[name], re.DOTALL)
+    for name in ("README.md", "docs/pages.md")
+)
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -47,10 +50,11 @@ def sources() -> Iterator[tuple[str, str]]:
 def command_lines() -> list[tuple[str, str]]:
     """(where, command line) for each line of code that runs hubexport."""
     found = []
+    names = "|".join(cli.COMMANDS)
     for where, text in sources():
         joined = re.sub(r"\\\n\s*", "", text)
         for line in joined.splitlines():
-            if re.match(r"\s*(\$ )?hubexport\s+(-|encoder|preprocessor|inspect)", line):
+            if re.match(rf"\s*(\$ )?hubexport\s+(-|{names})", line):
                 found.append((where, line.strip().removeprefix("$ ").split(" | ")[0]))
     return found
 
@@ -148,7 +152,7 @@ def test_python_compiles() -> None:
 def test_python_api_exists() -> None:
     """Names of `hubexport` and the keywords of its calls."""
     seen = set()
-    for snippet in README_PYTHON:
+    for snippet in README_PYTHON + PAGES_PYTHON:
         for node in ast.walk(ast.parse(snippet)):
             if not (isinstance(node, ast.Attribute) and ast.unparse(node.value) == "hubexport"):
                 continue
@@ -159,7 +163,8 @@ def test_python_api_exists() -> None:
                 accepted = parameters(name.removeprefix("hubexport."))
                 assert {keyword.arg for keyword in call.keywords} <= accepted, name
     assert seen == {
-        "export_encoder", "export_preprocessor", "load_record", "make_reference", "validate"
+        "export_encoder", "export_preprocessor", "load_record", "make_reference", "render_page",
+        "validate",
     }  # fmt: skip
     hubexport = importlib.import_module("hubexport")
     for name in [*seen, *re.findall(r"`hubexport\.(\w+)", "\n".join(BY_NAME.values()))]:

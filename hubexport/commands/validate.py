@@ -88,6 +88,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, "update_record", False, "whether to write the results into the artifacts' records"
     )
     add_boolean(
+        parser, "throughput", False,
+        "whether to measure how many sequences the encoder takes in a second, beside the gates",
+    )  # fmt: skip
+    add_boolean(
         parser, "allow_other_checkpoint", False, "whether the reference may be of other files"
     )
     parser.add_argument(
@@ -120,6 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _add(arguments)
     if arguments.write_bundle is not None:
         return _bundle(arguments)
+    _check_throughput(arguments)
     from hubexport.validation.report_table import render_table
 
     started = time.monotonic()
@@ -135,11 +140,40 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"report       {arguments.report}")
     if arguments.update_record:
         print("record       updated")
+    if arguments.throughput:
+        _throughput(arguments)
     print(f"time         {time.monotonic() - started:.1f} s")
     # Of the processes that the gates ran in; Linux counts ru_maxrss in KiB.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"peak memory  {peak:,.0f} MiB")
     return int(not report.passed)
+
+
+def _check_throughput(arguments: argparse.Namespace) -> None:
+    if arguments.throughput and (
+        arguments.saved_model is None
+        or arguments.runtime != "tensorflow"
+        or arguments.device == "tpu"
+    ):
+        raise UsageError(
+            "--throughput is of an encoder, run by TensorFlow on a CPU or GPU",
+            [("--runtime", arguments.runtime), ("--device", arguments.device)],
+            "pass --saved_model, and leave the others out; a bundle for PJRT has --repeat.",
+        )
+
+
+def _throughput(arguments: argparse.Namespace) -> None:
+    """Measures, prints, and writes into the record where that is asked for."""
+    from hubexport.validation.throughput import add_throughput, measure_throughput
+
+    measured = measure_throughput(arguments.saved_model, arguments.device)
+    rate, size = measured["sequences_per_second"], measured["batch_size"]
+    print(
+        f"throughput   {rate:,.1f} sequences of {measured['sequence_length']} tokens a second, in "
+        f"batches of {size} ({measured['slowest']:,.1f} to {measured['fastest']:,.1f})"
+    )
+    if arguments.update_record:
+        add_throughput(arguments.saved_model, measured)
 
 
 def _add(arguments: argparse.Namespace) -> int:

@@ -48,6 +48,7 @@ class Bert:
     """
 
     name: ClassVar[str] = "bert"
+    title: ClassVar[str] = "BERT"
     model_types: ClassVar[tuple[str, ...]] = ("bert", "")  # bert_config.json has no model_type
     encoder_types: ClassVar[tuple[str, ...]] = ("bert", "bert_v2")
     layouts: ClassVar[tuple[str, ...]] = ("tf1", "tf2", "hugging_face")

@@ -22,6 +22,7 @@ class Family(Protocol):
 
     Attributes:
       name: of the family, as --family takes it.
+      title: of the family, as pages call it.
       model_types: values of `model_type` in JSON configurations; "" for those without one.
       encoder_types: names of Model Garden's encoders.
       layouts: the checkpoint layouts that it comes in.
@@ -34,6 +35,7 @@ class Family(Protocol):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     model_types: ClassVar[tuple[str, ...]]
     encoder_types: ClassVar[tuple[str, ...]]
     layouts: ClassVar[tuple[str, ...]]

@@ -16,6 +16,7 @@ class Lambert(Bert):
     """BERT that was never trained to predict the next sentence."""
 
     name: ClassVar[str] = "lambert"
+    title: ClassVar[str] = "LAMBERT"
     model_types: ClassVar[tuple[str, ...]] = ()
     encoder_types: ClassVar[tuple[str, ...]] = ()
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from hubexport.cards.checking.hugging_face import check_card
-from hubexport.cards.parts import Derivation, Evaluation, Licence
+from hubexport.cards.parts import Derivation, Licence
 from hubexport.cards.rendering.metadata.common import Model
 from hubexport.cards.rendering.metadata.hugging_face import front_matter, repository
-from hubexport.cards.schema import Card, CollectionCard, EncoderCard
+from hubexport.cards.schema import Card, CollectionCard
 from hubexport.errors import HubexportError
 from tests.cards.rendering.metadata.material import (
     HOSTILE,
@@ -45,13 +45,6 @@ def findings(card: Card, known: Any = None) -> list[tuple[str, str]]:
     """(severity, message) about a card with this block."""
     text = block(card, known) + "\n# Title\n\nText.\n"
     return [(found.severity, found.message) for found in check_card(text)]
-
-
-def results(card: EncoderCard) -> list[dict[str, Any]]:
-    (model,) = values(card)["model-index"]
-    assert model["name"] == card.title
-    found: list[dict[str, Any]] = model["results"]
-    return found
 
 
 @pytest.mark.parametrize("made", [lambda card: None, record], ids=["no record", "record"])
@@ -139,63 +132,6 @@ def test_a_base_that_is_nowhere_on_the_hub_is_left_out() -> None:
     card = edited(catalogue().encoders[TUNED], hugging_face={"base_model": None})
     card = edited(card, derived_from=Derivation(UNLICENSED, "fine_tuned"))
     assert not {"base_model", "base_model_relation"} & set(values(card))
-
-
-def test_all_results_are_there_with_their_sources() -> None:
-    for card in catalogue().encoders.values():
-        if not card.evaluation:
-            assert "model-index" not in values(card)
-            continue
-        written = [
-            (result["source"]["url"], metric["value"])
-            for result in results(card)
-            for metric in result["metrics"]
-        ]
-        said = [(each.source, each.value) for each in card.evaluation]
-        assert sorted(written) == sorted(said), card.handle
-        assert all(result["task"]["type"] != "other" for result in results(card)), card.handle
-
-
-def test_results_of_the_same_data_are_one() -> None:
-    (mrpc,) = [r for r in results(catalogue().encoders[TINY]) if r["dataset"]["name"] == "MRPC"]
-    assert mrpc == {
-        "task": {"type": "text-classification"},
-        "dataset": {"type": "glue", "name": "MRPC", "config": "mrpc", "split": "test"},
-        "metrics": [
-            {"type": "f1", "value": 81.1, "name": "F1"},
-            {"type": "accuracy", "value": 71.1, "name": "accuracy"},
-        ],
-        "source": {"url": "https://github.com/google-research/bert"},
-    }
-
-
-def test_subsets_and_settings_are_told_apart() -> None:
-    found = results(catalogue().encoders["tensorflow/bert_multi_cased_L-12_H-768_A-12"])
-    names = [(r["dataset"]["name"], m["name"]) for r in found for m in r["metrics"]]
-    assert len(set(names)) == len(names) == 6
-    assert all("XNLI (" in name and "(fine-tuned on " in metric for name, metric in names)
-
-
-def test_a_result_on_data_that_nobody_knows() -> None:
-    source = "https://example.org"
-    result = Evaluation("stories", "some Score", 0.0, source, split="dev")
-    (found,) = results(edited(catalogue().encoders[TINY], evaluation=(result,)))
-    assert found == {
-        "task": {"type": "other"},
-        "dataset": {"type": "stories", "name": "Stories", "split": "validation"},
-        "metrics": [{"type": "some_score", "value": 0.0, "name": "some Score"}],
-        "source": {"url": source},
-    }
-
-
-def test_the_hubs_package_reads_the_results() -> None:
-    repocard = pytest.importorskip("huggingface_hub.repocard_data")
-    for card in catalogue().encoders.values():
-        if card.evaluation:
-            name, read = repocard.model_index_to_eval_results(values(card)["model-index"])
-            assert name == card.title
-            assert len(read) == len(card.evaluation)
-            assert {each.source_url for each in read} == {each.source for each in card.evaluation}
 
 
 def test_a_collection_has_what_its_members_share() -> None:

@@ -1,0 +1,1 @@
+"""Model pages, made of cards, records and the templates in `templates/`."""

@@ -1,0 +1,81 @@
+"""What validation measured, as the record has it, in the form that pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_SHOWN = ("sequence_output", "pooled_output", "default", "mlm_logits", "nsp_logits")
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """The largest errors of one output over all cases."""
+
+    gate: str
+    output: str
+    relative_frobenius: Any
+    max_abs: Any
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One run of the gates on one device.
+
+    Attributes:
+      entry: as in the record: `runtime`, `device`, `hardware`, `versions`, `reference`, ...
+      passed, failed, not_run: names of gates.
+      errors: of the outputs that readers use, of every gate that compared them.
+      worst: (gate, what, figure, limit) of the measurement nearest to its limit, by gate.
+    """
+
+    entry: Mapping[str, Any]
+    passed: Sequence[str]
+    failed: Sequence[str]
+    not_run: Sequence[str]
+    errors: Sequence[OutputError]
+    worst: Sequence[tuple[str, str, Any, Any]]
+
+    @property
+    def day(self) -> str:
+        """When, without the time of day."""
+        return str(self.entry["created"])[:10]
+
+    @property
+    def where(self) -> str:
+        """Hardware and program: `Intel(R) Xeon(R), TensorFlow 2.20.0`."""
+        versions = self.entry.get("versions") or {}
+        programs = [f"{name} {version}" for name, version in sorted(versions.items())]
+        return ", ".join([str(self.entry["hardware"]), *programs])
+
+
+def validations(record: Mapping[str, Any]) -> list[Validation]:
+    """The entries of a record's `validation`, newest first."""
+    entries = sorted(
+        record.get("validation") or [],
+        key=lambda entry: (str(entry["created"]), entry["runtime"], entry["device"]),
+        reverse=True,
+    )
+    return [_validation(entry) for entry in entries]
+
+
+def _validation(entry: Mapping[str, Any]) -> Validation:
+    gates = entry.get("gates") or []
+    names = {
+        status: [gate["name"] for gate in gates if gate["status"] == status]
+        for status in ("passed", "failed", "not run")
+    }
+    errors = [
+        OutputError(gate["name"], output, found.get("relative_frobenius"), found.get("max_abs"))
+        for gate in gates
+        for output, found in (gate.get("outputs") or {}).items()
+        if output in _SHOWN and gate["name"].startswith(("numerics", "end to end"))
+    ]
+    worst = [
+        (gate["name"], each["what"], each["figure"], each["limit"])
+        for gate in gates
+        if (each := gate.get("worst")) and not isinstance(each["figure"], bool)
+        if isinstance(each["figure"], int | float) and isinstance(each["limit"], int | float)
+    ]
+    return Validation(entry, names["passed"], names["failed"], names["not run"], errors, worst)

@@ -1,0 +1,33 @@
+"""What more than one platform asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from hubexport.cards.loading import Catalogue
+from hubexport.cards.parts import Dataset, DataUse
+from hubexport.cards.schema import EncoderCard, PreprocessorCard
+
+Model: TypeAlias = EncoderCard | PreprocessorCard
+
+
+def fine_tunable(card: Model, record: Mapping[str, Any] | None) -> bool:
+    """Whether training changes the artifact: an encoder's record says; preprocessors never train.
+
+    Without a record an encoder is, since the exporter makes all of its variables trainable.
+    """
+    root = ((record or {}).get("saved_model") or {}).get("root") or {}
+    return isinstance(card, EncoderCard) and root.get("trainable_variables", 1) > 0
+
+
+def distinct(texts: Iterable[str | None]) -> list[str]:
+    """The texts that there are, each once, in the order of their first places."""
+    return [text for text in dict.fromkeys(texts) if text]
+
+
+def data_of(card: Model, catalogue: Catalogue) -> list[Dataset]:
+    """What the weights were trained on, or the vocabulary was made from."""
+    uses: tuple[DataUse, ...]
+    uses = card.training_data if isinstance(card, EncoderCard) else card.vocabulary_data
+    return [catalogue.datasets[use.dataset] for use in uses]

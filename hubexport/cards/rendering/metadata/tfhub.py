@@ -1,0 +1,151 @@
+"""The head of a page in the form of tfhub.dev: title, short description and metadata lines."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from hubexport.cards.allowed import LICENCES
+from hubexport.cards.checking.findings import shown
+from hubexport.cards.checking.tfhub_metadata import Entry, check_metadata
+from hubexport.cards.loading import Catalogue
+from hubexport.cards.rendering.metadata.common import distinct, fine_tunable
+from hubexport.cards.schema import (
+    Card,
+    CollectionCard,
+    EncoderCard,
+    PreprocessorCard,
+    PublisherCard,
+)
+from hubexport.errors import HubexportError
+
+Record: TypeAlias = Mapping[str, Any] | None
+
+FORMAT = "saved_model_2"
+
+# Neither spaces nor < and >, with which an address could end the comment that it stands in.
+_ADDRESS = re.compile(r"(?:https?|gs)://[!-;=?-~]+")
+# What begins markup: anywhere, where a word begins or ends, and at the start of a line.
+_MARKUP = re.compile(r"[\\`*<\[]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)")
+_BLOCK = re.compile(r"^(\d*)([#>+=~.)-])")
+
+
+def head(card: Card, record: Record, catalogue: Catalogue, asset_path: str | None) -> str:
+    """What stands before the text: all up to the first `## `, the blank line before it included.
+
+    Args:
+      card: what the page is about.
+      record: of the artifact (docs/record.md); None where there is none yet.
+      catalogue: where a collection's members are.
+      asset_path: address of the artifact's archive; pages of other things than models have none.
+        Without it a model's page lacks the line, which the checker asks for before publication.
+
+    Raises:
+      HubexportError: an archive whose address cannot stand there; a collection without members.
+    """
+    blocks = [
+        f"{_title(card)}\n{_plain(card.description)}\n",
+        "".join(f"<!-- {key}: {value} -->\n" for key, value in _lines(card, record, catalogue)),
+        _icon(card),
+    ]
+    if asset_path is not None and isinstance(card, EncoderCard | PreprocessorCard):
+        blocks[1] = f"<!-- asset-path: {_address(asset_path, card)} -->\n{blocks[1]}"
+    return "".join(f"{block}\n" for block in blocks if block)
+
+
+@functools.singledispatch
+def _title(card: Card) -> str:
+    """The first line, whose form says what the page is about."""
+    raise TypeError(f"a {type(card).__name__} is no card")
+
+
+@_title.register(EncoderCard)
+@_title.register(PreprocessorCard)
+def _(card: EncoderCard | PreprocessorCard) -> str:
+    return f"# Module {card.handle}/{card.version}"
+
+
+@_title.register
+def _(card: CollectionCard) -> str:
+    return f"# Collection {card.handle}/1"
+
+
+@_title.register
+def _(card: PublisherCard) -> str:
+    return f"# Publisher {card.publisher}"
+
+
+Lines: TypeAlias = Iterator[tuple[str, str]]
+
+
+@functools.singledispatch
+def _lines(card: Card, record: Record, catalogue: Catalogue) -> Lines:
+    """(key, value) of the metadata lines."""
+    raise TypeError(f"a {type(card).__name__} is no card")
+
+
+@_lines.register(EncoderCard)
+@_lines.register(PreprocessorCard)
+def _(card: EncoderCard | PreprocessorCard, record: Record, catalogue: Catalogue) -> Lines:
+    asked = card.tfhub
+    licence = LICENCES[card.licence.spdx].tfhub if card.licence else None
+    yield from _each("task", asked.tasks)
+    yield "fine-tunable", str(fine_tunable(card, record)).lower()
+    yield "format", FORMAT
+    yield from _each("network-architecture", [asked.network_architecture])
+    yield from _each("dataset", asked.datasets)
+    yield from _each("language", asked.languages)
+    yield from _each("license", [licence])
+    yield from _each("colab", [asked.colab])
+
+
+@_lines.register
+def _(card: CollectionCard, record: Record, catalogue: Catalogue) -> Lines:
+    members = [member.tfhub for member in catalogue.members(card.handle)]
+    if not members:
+        raise HubexportError(
+            "a collection without models has no page",
+            [("collection", card.handle)],
+            "name the collection in `collections` of the models that belong to it.",
+        )
+    yield from _each("task", [task for member in members for task in member.tasks])
+    yield from _each("network-architecture", [member.network_architecture for member in members])
+    yield from _each("dataset", [dataset for member in members for dataset in member.datasets])
+    yield from _each("language", [language for member in members for language in member.languages])
+
+
+@_lines.register
+def _(card: PublisherCard, record: Record, catalogue: Catalogue) -> Lines:
+    yield from ()
+
+
+def _each(key: str, values: Iterable[str | None]) -> Lines:
+    return ((key, value) for value in distinct(values))
+
+
+def _icon(card: Card) -> str:
+    """A publisher's image; parentheses would end its address."""
+    icon = getattr(card, "icon", None) or ""
+    return icon and f"[![Icon URL]]({icon.replace('(', '%28').replace(')', '%29')})\n"
+
+
+def _plain(text: str) -> str:
+    """A text whose characters all stand for themselves; one without markup stays as it is."""
+    return _BLOCK.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", text))
+
+
+def _address(path: str, card: Card) -> str:
+    """The address of an archive, if the line may have it."""
+    findings = check_metadata([Entry(1, "asset-path", path)], "encoder", 1)
+    problems = [found.message for found in findings if found.rule == "asset-path"]
+    if not problems and not _ADDRESS.fullmatch(path):
+        problems = [f"asset-path has characters that a URL must escape: {shown(path)}"]
+    if problems:
+        raise HubexportError(
+            "the archive's address cannot stand on a page",
+            [("model", card.handle), ("address", "; ".join(problems))],
+            "give an https:// or gs:// URL that ends in .tar.gz.",
+        )
+    return path

@@ -1,0 +1,89 @@
+"""A page's Markdown: the text below its head, the same for every platform but for addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubexport.cards.agreement import disagreements
+from hubexport.cards.loading import Catalogue
+from hubexport.cards.rendering.collection import grid_of
+from hubexport.cards.rendering.facts import EncoderFacts, Facts, PreprocessorFacts, Record
+from hubexport.cards.rendering.platforms import Model, Platform
+from hubexport.cards.rendering.templates import render
+from hubexport.cards.schema import Card, CollectionCard, EncoderCard, PublisherCard
+from hubexport.errors import HubexportError
+
+Records = Mapping[str, Mapping[str, Any]]
+"""Handle -> record of the artifact; models that have not been exported are left out."""
+
+
+def body(card: Card, catalogue: Catalogue, records: Records, platform: Platform) -> str:
+    """The text of a page, from its first `##` on.
+
+    Raises:
+      HubexportError: the artifact is not the model that the card speaks of.
+    """
+    if isinstance(card, CollectionCard):
+        return collection_body(card, catalogue, records, platform)
+    if isinstance(card, PublisherCard):
+        return publisher_body(card, catalogue, platform)
+    return render(f"{card.kind}.md.jinja", page=facts(card, catalogue, records, platform))
+
+
+def facts(card: Model, catalogue: Catalogue, records: Records, platform: Platform) -> Facts:
+    """What the templates of a model's page read.
+
+    Raises:
+      HubexportError: the artifact is not the model that the card speaks of.
+    """
+    record = Record(records.get(card.handle, {}))
+    if record and (found := disagreements(card, record)):
+        raise HubexportError(
+            "the artifact is not the model that the card speaks of",
+            [("card", card.handle), *(("differs", each) for each in found)],
+            "pass the artifact of this model, or correct the card.",
+        )
+    if isinstance(card, EncoderCard):
+        return EncoderFacts(card, record, catalogue, platform)
+    return PreprocessorFacts(card, record, catalogue, platform)
+
+
+def section(name: str, page: Facts) -> str:
+    """One part of a model's page, for platforms that keep parts apart: `usage`, `overview`."""
+    return render(f"{page.card.kind}/{name}.md.jinja", page=page)
+
+
+def collection_body(
+    card: CollectionCard, catalogue: Catalogue, records: Records, platform: Platform
+) -> str:
+    """The page of a collection: its models, and the table of a grid where they are one."""
+    members = catalogue.members(card.handle)
+    return render(
+        "collection.md.jinja",
+        card=card,
+        members=members,
+        encoders=[each for each in members if isinstance(each, EncoderCard)],
+        preprocessors=[each for each in members if not isinstance(each, EncoderCard)],
+        grid=grid_of(members, records),
+        papers=[catalogue.papers[name] for name in card.papers],
+        platform=platform,
+    )
+
+
+def publisher_body(card: PublisherCard, catalogue: Catalogue, platform: Platform) -> str:
+    """The page of a publisher: its collections and its models."""
+    kinds: tuple[Mapping[str, Any], ...] = (
+        catalogue.collections, catalogue.encoders, catalogue.preprocessors
+    )  # fmt: skip
+    collections, encoders, preprocessors = (
+        [each for each in kind.values() if each.publisher == card.publisher] for kind in kinds
+    )
+    return render(
+        "publisher.md.jinja",
+        card=card,
+        collections=collections,
+        encoders=encoders,
+        preprocessors=preprocessors,
+        platform=platform,
+    )

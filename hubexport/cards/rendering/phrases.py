@@ -1,0 +1,111 @@
+"""What the words of a card mean, in words for readers of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hubexport.families.registry import families
+
+CASINGS: Mapping[str, str] = {
+    "uncased": (
+        'Text is normalized the "uncased" way: it is put into lower case before it is split into '
+        "pieces, and accents are stripped."
+    ),
+    "lower_cased": (
+        "Text is put into lower case before it is split into pieces; accents are kept."
+    ),
+    "cased": 'Text is used the "cased" way: capitals and accents are kept.',
+}
+
+OBJECTIVES: Mapping[str, str] = {
+    "mlm": "guessing masked words",
+    "nsp": "telling whether a passage follows another (next sentence prediction)",
+    "clm": "predicting the next token from those before it",
+    "tlm": "guessing masked words beside a translation of the text",
+    "plm": "predicting tokens in a random order",
+    "distillation": "predicting what a larger model predicts (distillation)",
+    "cosine_embedding": "giving vectors in the direction of a larger model's",
+}
+
+MASKING_UNITS: Mapping[str, str] = {
+    "word_piece": "Words were masked piece by piece, each piece independently of the word's others",
+    "whole_word": "Whole words were masked: all pieces of a word or none",
+    "token": "Tokens were masked independently of each other",
+}
+
+WEIGHTS: Mapping[str, str] = {
+    "unchanged": "The weights are unchanged from their original release{layout}.",
+    "converted": "The weights are those of the original release, converted{layout}.",
+}
+
+LAYOUTS: Mapping[str, str] = {
+    "tf1": " for TensorFlow 1",
+    "tf2": " for TensorFlow 2",
+    "hugging_face": " in Hugging Face's format",
+    "other": "",
+}
+
+RELATIONS: Mapping[str, str] = {
+    "converted": "Converted from",
+    "fine_tuned": "Fine-tuned from",
+    "distilled": "Distilled from",
+}
+
+POOLERS: Mapping[str, str] = {
+    "trained": "The pooler was trained.",
+    "untrained": "The pooler was not trained.",
+    "absent": "The checkpoint has no pooler.",
+}
+
+POOLINGS: Mapping[str, str] = {
+    "checkpoint": "`pooled_output` is the checkpoint's own pooler: a dense layer with tanh on the "
+    "first token.",
+    "untrained": "The checkpoint has no pooler: `pooled_output` goes through a dense layer that "
+    "was drawn at random, and must be fine-tuned.",
+    "identity": "The checkpoint has no pooler: `pooled_output` is the first token's vector.",
+    "sentence_embedding": "`pooled_output` is the sentence embedding that the checkpoint's files "
+    "declare.",
+}
+
+ACTIVATIONS: Mapping[str, str] = {
+    "gelu_tanh": "GELU, approximated with tanh",
+    "gelu_erf": "GELU, exact (erf)",
+    "relu": "ReLU",
+}
+
+TRUNCATIONS: Mapping[str, str] = {
+    "round_robin": "sharing the room evenly between segments that do not fit",
+    "longest_first": "cutting the longest segment first where they do not fit",
+}
+
+TOKENIZERS: Mapping[str, str] = {
+    "wordpiece": "WordPiece",
+    "byte_level_bpe": "byte-level BPE",
+    "bpe": "BPE",
+    "xlm": "XLM's BPE",
+    "transformer_xl": "whole words, as Transformer-XL's",
+    "sentencepiece": "SentencePiece",
+}
+
+LANGUAGES: Mapping[str, str] = {
+    "ar": "Arabic", "bg": "Bulgarian", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "fr": "French", "hi": "Hindi", "ro": "Romanian", "ru": "Russian",
+    "sw": "Swahili", "th": "Thai", "tr": "Turkish", "ur": "Urdu", "vi": "Vietnamese",
+    "zh": "Chinese", "multilingual": "many languages",
+}  # fmt: skip
+
+FAMILIES: Mapping[str, str] = {
+    "distilbert": "DistilBERT",
+    "gpt": "GPT",
+    "gpt2": "GPT-2",
+    "roberta": "RoBERTa",
+    "transformer_xl": "Transformer-XL",
+    "xlm": "XLM",
+    "xlnet": "XLNet",
+}
+"""Names, as printed, of families that hubexport does not export."""
+
+
+def family_name(family: str) -> str:
+    """A family as it is called in print: "BERT", "Transformer-XL"."""
+    return families()[family].title if family in families() else FAMILIES[family]
