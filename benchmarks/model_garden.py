@@ -1,7 +1,10 @@
 """The peer's half of the export benchmark: its checkpoint, and its exporter.
 
-python model_garden.py checkpoint DIRECTORY    BERT-base, BertPretrainerV2.checkpoint_items
-python model_garden.py export DIRECTORY OUT    tf-models-official's export with .mlm
+python model_garden.py checkpoint DIRECTORY [SIZES]     BertPretrainerV2.checkpoint_items
+python model_garden.py export DIRECTORY OUT [SIZES]     tf-models-official's export with .mlm
+python model_garden.py talking_heads DIRECTORY OUT      talking-heads BERT-base, and its SavedModel
+
+SIZES: a JSON file with values of the configuration; BERT-base without it.
 """
 
 import json
@@ -22,40 +25,55 @@ CONFIG = {
 }
 
 
-def encoder_config():
+def encoder_config(sizes):
     from official.nlp.configs import encoders
+
+    if sizes:
+        with open(sizes) as file:
+            CONFIG.update(json.load(file))
 
     config = encoders.EncoderConfig(type="bert_v2")
     config.bert_v2.override(CONFIG)
     return config
 
 
-def checkpoint(directory):
-    import numpy as np
+def checkpoint(directory, sizes=None):
     import tensorflow as tf
     from official.nlp.tools import export_tfhub_lib
 
     os.makedirs(directory, exist_ok=True)
-    _, pretrainer = export_tfhub_lib._create_model(encoder_config=encoder_config(), with_mlm=True)
-    generator = np.random.default_rng(0)
-    for variable in pretrainer.variables:
-        noise = 0.02 * generator.standard_normal(variable.shape, dtype=np.float32)
-        variable.assign(noise + ("gamma" in variable.name))
+    _, pretrainer = export_tfhub_lib._create_model(
+        encoder_config=encoder_config(sizes), with_mlm=True
+    )
+    randomize(pretrainer.variables)
     tf.train.Checkpoint(**pretrainer.checkpoint_items).save(os.path.join(directory, "ckpt"))
     with open(os.path.join(directory, "encoder.yaml"), "w") as file:
         json.dump({"bert_v2": CONFIG}, file)  # JSON is YAML
+    write_vocabulary(directory)
+
+
+def randomize(variables):
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    for variable in variables:
+        noise = 0.02 * generator.standard_normal(variable.shape, dtype=np.float32)
+        variable.assign(noise + ("gamma" in variable.name))
+
+
+def write_vocabulary(directory):
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces += [f"w{i}" for i in range(CONFIG["vocab_size"] - len(pieces))]
     with open(os.path.join(directory, "vocab.txt"), "w") as file:
         file.write("\n".join(pieces) + "\n")
 
 
-def export(directory, out):
+def export(directory, out, sizes=None):
     from official.nlp.tools import export_tfhub_lib
 
     export_tfhub_lib.export_model(
         out,
-        encoder_config=encoder_config(),
+        encoder_config=encoder_config(sizes),
         model_checkpoint_path=os.path.join(directory, "ckpt-1"),
         with_mlm=True,
         vocab_file=os.path.join(directory, "vocab.txt"),
@@ -63,5 +81,53 @@ def export(directory, out):
     )
 
 
+def talking_heads(directory, out):
+    """Model Garden has no exporter for it: the SavedModel is Keras' own."""
+    import tensorflow as tf
+    from official.modeling import tf_utils
+    from official.nlp.modeling import layers, networks
+
+    heads, width = CONFIG["num_attention_heads"], CONFIG["hidden_size"]
+    activation = tf_utils.get_activation("gelu")
+    block = {
+        "num_attention_heads": heads,
+        "inner_dim": CONFIG["intermediate_size"],
+        "inner_activation": activation,
+        "attention_cls": layers.TalkingHeadsAttention,
+        "attention_cfg": {"num_heads": heads, "key_dim": width // heads, "name": "self_attention"},
+        "feedforward_cls": layers.GatedFeedforward,
+        "feedforward_cfg": {
+            "inner_dim": CONFIG["intermediate_size"],
+            "inner_activation": activation,
+            "dropout": 0.1,
+            "name": "feedforward",
+        },
+    }
+    encoder = networks.EncoderScaffold(
+        pooled_output_dim=width,
+        embedding_cfg={
+            "vocab_size": CONFIG["vocab_size"],
+            "type_vocab_size": CONFIG["type_vocab_size"],
+            "hidden_size": width,
+            "max_seq_length": CONFIG["max_position_embeddings"],
+            "dropout_rate": 0.1,
+        },
+        num_hidden_instances=CONFIG["num_layers"],
+        hidden_cls=layers.TransformerScaffold,
+        hidden_cfg=block,
+        dict_outputs=True,
+        return_all_layer_outputs=True,
+    )
+    os.makedirs(directory, exist_ok=True)
+    randomize(encoder.variables)
+    tf.train.Checkpoint(encoder=encoder).write(os.path.join(directory, "ckpt-1"))
+    with open(os.path.join(directory, "encoder.yaml"), "w") as file:
+        json.dump({"bert_v2": CONFIG}, file)
+    write_vocabulary(directory)
+    encoder.save(out, include_optimizer=False)
+
+
 if __name__ == "__main__":
-    {"checkpoint": checkpoint, "export": export}[sys.argv[1]](*sys.argv[2:])
+    {"checkpoint": checkpoint, "export": export, "talking_heads": talking_heads}[sys.argv[1]](
+        *sys.argv[2:]
+    )

@@ -20,7 +20,7 @@ class TalkingHeads(Bert):
     """BERT whose attention heads are mixed before and after the softmax."""
 
     name: ClassVar[str] = "talking_heads"
-    title: ClassVar[str] = "BERT with talking-heads attention and gated GELU"
+    title: ClassVar[str] = "Talking-heads BERT"
     layouts: ClassVar[tuple[str, ...]] = ("tf2",)
     marker: ClassVar[str] = "pre_softmax_weight"
 

@@ -1,0 +1,99 @@
+"""Contenders in turn: each has a process, and only one computes at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).with_name("contenders.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is timed: a call on inputs of a shape.
+
+    Attributes:
+      call: `encoder`, `mlm`, `signature`, `compiled` or `training`.
+      rows, tokens: batch size and sequence length.
+      padding: mean share of padding.
+    """
+
+    call: str
+    rows: int
+    tokens: int
+    padding: float = 0.0
+
+
+class Contender:
+    """A process that waits for tasks.
+
+    Attributes:
+      facts: `load` and `first` in seconds, `resident` in MiB.
+    """
+
+    def __init__(self, arguments: Sequence[str], python: str = sys.executable):
+        self._process = subprocess.Popen(
+            [python, str(SCRIPT), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if "HUBEXPORT_QUIET" in os.environ else None,
+            text=True,
+        )
+        self.facts: dict[str, float] = self._answer()
+
+    def run(self, task: Task, runs: int) -> list[float]:
+        """Seconds of each run."""
+        request = {**dataclasses.asdict(task), "runs": runs}
+        assert self._process.stdin is not None
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return self._answer()["seconds"]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a contender ended: {self._process.args}")
+        return json.loads(line)
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Of one contender at one task, in seconds: the median of each turn."""
+
+    turns: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.turns)
+
+
+def in_turn(
+    contenders: Mapping[str, Contender], task: Task, turns: int, seconds: float = 1.0
+) -> dict[str, Timing]:
+    """Times a task: A B C A B C ..., each for about `seconds` a turn; the first is not counted."""
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    runs = dict.fromkeys(contenders, 1)
+    for turn in range(turns + 1):
+        for name, contender in contenders.items():
+            took = statistics.median(contender.run(task, runs[name]))
+            runs[name] = max(1, min(200, round(seconds / max(took, 1e-6))))
+            if turn:
+                found[name].append(took)
+    return {name: Timing(tuple(values)) for name, values in found.items()}
+
+
+def ratio(ours: Timing, theirs: Timing) -> tuple[float, float, float]:
+    """How many times as fast we are: lowest, median and highest of the turns' pairs."""
+    values = sorted(b / a for a, b in zip(ours.turns, theirs.turns, strict=True))
+    return values[0], statistics.median(values), values[-1]

@@ -1,0 +1,113 @@
+"""What lists and heads of pages show of a model: its card, with the record's numbers in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from hubexport.cards.loading import Catalogue
+from hubexport.cards.schema import EncoderCard, PreprocessorCard
+from hubexport.cards.site.paths import page_path
+
+Model: TypeAlias = EncoderCard | PreprocessorCard
+Record: TypeAlias = Mapping[str, Any]
+
+_SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads")
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What is known of a model; None or empty where nothing is.
+
+    Attributes:
+      card: what people say.
+      record: what machines say; empty where the model has not been exported.
+      path: of its page.
+      families: of the encoder, or of the encoders that take what the preprocessor makes.
+      layers, hidden, attention_heads: L, H, A: as built, else as the card says.
+      parameters: as counted, else as the card's authors state them.
+      stated: whether `parameters` is only stated.
+      heads: names of the exported heads.
+      vocabulary: number of a preprocessor's pieces.
+    """
+
+    card: Model
+    record: Record
+    path: str
+    families: tuple[str, ...]
+    layers: int | None = None
+    hidden: int | None = None
+    attention_heads: int | None = None
+    parameters: int | None = None
+    stated: bool = False
+    heads: tuple[str, ...] = ()
+    vocabulary: int | None = None
+
+    @property
+    def searched(self) -> str:
+        """The text that searches look into, folded."""
+        card = self.card
+        texts = [card.handle, card.title, card.description]
+        if isinstance(card, EncoderCard):
+            texts += card.also_known_as
+            for author in card.authors:
+                texts += [author.name, author.organisation or ""]
+        return folded(" ".join(filter(None, texts)))
+
+
+def summarize(catalogue: Catalogue, records: Mapping[str, Record]) -> list[Summary]:
+    """All models, encoders first, the small before the large."""
+    summaries = [_encoder(card, records) for card in catalogue.encoders.values()]
+    summaries += [
+        _preprocessor(card, catalogue, records) for card in catalogue.preprocessors.values()
+    ]
+    return sorted(summaries, key=_order)
+
+
+def folded(text: str) -> str:
+    """Without accents and capitals: as site.js folds what is typed."""
+    letters = unicodedata.normalize("NFKD", text)
+    return "".join(
+        each for each in letters if not unicodedata.category(each).startswith("M")
+    ).lower()
+
+
+def _encoder(card: EncoderCard, records: Mapping[str, Record]) -> Summary:
+    record = records.get(card.handle, {})
+    built = record.get("architecture") or {}
+    layers, hidden, heads = (built.get(key) or getattr(card.architecture, key) for key in _SIZES)
+    counted = built.get("num_parameters")
+    stated = card.architecture.stated_parameters
+    return Summary(
+        card,
+        record,
+        page_path(card),
+        families=(card.family,),
+        layers=layers,
+        hidden=hidden,
+        attention_heads=heads,
+        parameters=counted or stated,
+        stated=not counted and stated is not None,
+        heads=tuple(sorted(record.get("heads") or ())),
+    )
+
+
+def _preprocessor(
+    card: PreprocessorCard, catalogue: Catalogue, records: Mapping[str, Record]
+) -> Summary:
+    record = records.get(card.handle, {})
+    return Summary(
+        card,
+        record,
+        page_path(card),
+        families=tuple(sorted({each.family for each in catalogue.encoders_of(card.handle)})),
+        vocabulary=(record.get("tokenizer") or {}).get("vocab_size") or card.vocab_size,
+    )
+
+
+def _order(summary: Summary) -> tuple[Any, ...]:
+    card = summary.card
+    sizes = (summary.layers or 0, summary.hidden or 0)
+    return (card.kind, summary.families[:1], sizes, card.handle)
