@@ -17,7 +17,10 @@ def mask_bias(input_mask: tf.Tensor) -> tf.Tensor:
 
     -1e9 as in Model Garden: exp() of it is 0, as with google-research/bert's -10000.
     """
-    return (1.0 - tf.cast(input_mask[:, tf.newaxis, tf.newaxis, :], tf.float32)) * -1e9
+    # TensorFlow sorts the operands of sums by name before it looks for sums to fuse, and finds
+    # "factored" scores plus a bias only in this order.
+    absent = 1.0 - tf.cast(input_mask[:, tf.newaxis, tf.newaxis, :], tf.float32)
+    return tf.multiply(absent, -1e9, name="mask_bias")
 
 
 class ScoreScales(NamedTuple):
@@ -51,7 +54,7 @@ class ScoreScales(NamedTuple):
 
 
 def _scaled(x: tf.Tensor, factor: float) -> tf.Tensor:
-    return x if factor == 1.0 else x * factor
+    return x if factor == 1.0 else tf.multiply(x, factor, name="factored")
 
 
 class SelfAttention(tf.Module):

@@ -178,8 +178,8 @@ def test_what_is_computed_in_which_dtype(exports: Exports, model: str, dtype: st
     # "Pow" and "Tanh" are of gelu_tanh, "Tanh" of the pooler, too.
     for op in ("MatMul", "BatchMatMulV2", "Pow", "Tanh"):
         assert narrow[op] == {dtype: wide[op]["float32"]}, op
-    # "Mean", "SquaredDifference" and "Rsqrt" are of layer norms.
-    for op in ("Softmax", "Mean", "SquaredDifference", "Rsqrt"):
+    # "Mean", "Square" and "Rsqrt" are of layer norms.
+    for op in ("Softmax", "Mean", "Square", "Rsqrt"):
         assert narrow[op] == wide[op] == {"float32": wide[op]["float32"]}, op
 
 
