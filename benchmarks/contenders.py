@@ -141,6 +141,7 @@ def products(path: str, dtype: str = "float32") -> tuple[Calls, int]:
     H, wide_size = sizes["hidden_size"], sizes["intermediate_size"]
     A, L = sizes["num_attention_heads"], sizes["num_hidden_layers"]
     kind = tf.as_dtype(dtype)
+    mixing = tf.cast(tf.random.normal([A, A]), kind)
     square = [tf.Variable(tf.cast(tf.random.normal([H, H]), kind)) for _ in range(4)]
     up, down = (
         tf.Variable(tf.cast(tf.random.normal(shape), kind))
@@ -154,16 +155,21 @@ def products(path: str, dtype: str = "float32") -> tuple[Calls, int]:
         scores = tf.cast(tf.random.normal([B, A, S, S]), kind)
         wide = tf.cast(tf.random.normal([B * S, wide_size]), kind)
 
+        pairs = [
+            *((x, kernel, False) for kernel in square),
+            (heads, heads, True), (scores, heads, False), (x, up, False), (wide, down, False),
+        ]  # fmt: skip
+        if sizes.get("talking_heads"):  # two mixings of heads, and the gate
+            flat = tf.reshape(scores, [B, A, S * S])
+            pairs += [(mixing, flat, False), (mixing, flat, False), (x, up, False)]
+
         @tf.function
         def run() -> Any:
             # Each waits for the one before it, and a number of each is asked for: nothing is left
             # out, and nothing runs at the same time.
             results: list[Any] = []
             for _ in range(L):
-                for left, right, transposed in (
-                    *((x, kernel, False) for kernel in square), (heads, heads, True),
-                    (scores, heads, False), (x, up, False), (wide, down, False),
-                ):  # fmt: skip
+                for left, right, transposed in pairs:
                     with tf.control_dependencies(results[-1:]):
                         left = tf.identity(left)
                         results.append(tf.matmul(left, right, transpose_b=transposed))

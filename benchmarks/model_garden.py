@@ -84,6 +84,7 @@ def export(directory, out, sizes=None):
 def talking_heads(directory, out):
     """Model Garden has no exporter for it: the SavedModel is Keras' own."""
     import tensorflow as tf
+    import tf_keras
     from official.modeling import tf_utils
     from official.nlp.modeling import layers, networks
 
@@ -111,6 +112,7 @@ def talking_heads(directory, out):
             "hidden_size": width,
             "max_seq_length": CONFIG["max_position_embeddings"],
             "dropout_rate": 0.1,
+            "initializer": tf_keras.initializers.Zeros(),
         },
         num_hidden_instances=CONFIG["num_layers"],
         hidden_cls=layers.TransformerScaffold,
@@ -124,7 +126,11 @@ def talking_heads(directory, out):
     with open(os.path.join(directory, "encoder.yaml"), "w") as file:
         json.dump({"bert_v2": CONFIG}, file)
     write_vocabulary(directory)
-    encoder.save(out, include_optimizer=False)
+    inputs = {
+        name: tf_keras.Input((None,), dtype="int32", name=name)
+        for name in ("input_word_ids", "input_mask", "input_type_ids")
+    }
+    tf_keras.Model(inputs, encoder(list(inputs.values()))).save(out, include_optimizer=False)
 
 
 if __name__ == "__main__":

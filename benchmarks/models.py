@@ -50,7 +50,9 @@ def make(model: Model, directory: Path) -> dict[str, list[str]]:
     directory.mkdir(parents=True, exist_ok=True)
     sizes = directory / "sizes.json"
     sizes.write_text(json.dumps(model.config()))
-    products = {**model.config(), "num_hidden_layers": model.layers}
+    products = {
+        **model.config(), "num_hidden_layers": model.layers, "talking_heads": model.talking_heads
+    }  # fmt: skip
     (directory / "products.json").write_text(json.dumps(products))
     source, peer = directory / "checkpoint", directory / "peer"
     garden = [sys.executable, str(HERE / "model_garden.py")]
