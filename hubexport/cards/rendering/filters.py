@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+# What begins markup: anywhere, where a word begins or ends, and at the start of a line.
+_MARKUP = re.compile(r"[\\`*<\[\]]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|~(?=~)")
+_BLOCK = re.compile(r"^(\d*)([#>+=~.)|-])")
 
 
 def count(value: int) -> str:
@@ -43,6 +48,11 @@ def said(words: Iterable[str], phrases: Mapping[str, str]) -> list[str]:
     return [phrases[word] for word in words]
 
 
+def plain(text: str) -> str:
+    """A text of people: none of its characters is markup, wherever on the page it stands."""
+    return _BLOCK.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", text))
+
+
 def cell(text: Any) -> str:
     """A text inside a table's row: on one line, without ends of cells."""
     return " ".join(str(text).split()).replace("|", "\\|")
@@ -65,5 +75,17 @@ def quoted(text: str) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (count, figure, number, mebibytes, both, said, cell, sentence, upper_first, quoted)
+    for each in (
+        count,
+        figure,
+        number,
+        mebibytes,
+        both,
+        said,
+        plain,
+        cell,
+        sentence,
+        upper_first,
+        quoted,
+    )
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering import pages, platforms
+from hubexport.cards.rendering.filters import plain
 from hubexport.cards.rendering.metadata import hugging_face, kaggle, tfhub
 from hubexport.cards.rendering.pages import Records
 from hubexport.cards.rendering.platforms import Addresses, Model
@@ -75,7 +76,7 @@ def _hugging_face_page(card: Card, catalogue: Catalogue, records: Records, _: Ad
     assert isinstance(card, Model)
     text = pages.body(card, catalogue, records, platforms.hugging_face())
     block = hugging_face.front_matter(card, records.get(card.handle), catalogue)
-    return {"README.md": f"{block.rstrip()}\n\n# {card.title}\n\n{text}"}
+    return {"README.md": f"{block.rstrip()}\n\n# {plain(card.title)}\n\n{text}"}
 
 
 _MODELS = ("encoder", "preprocessor")

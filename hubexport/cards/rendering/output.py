@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 from collections.abc import Mapping
@@ -26,7 +27,8 @@ def write(files: Mapping[str, str], directory: Path) -> None:
             partial.write_text(text, "utf-8", newline="\n")
             os.replace(partial, path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it may not be there, nor its directory
+                partial.unlink()
             raise HubexportError(
                 "a page cannot be written",
                 [("page", str(path)), ("system", error.strerror or str(error))],

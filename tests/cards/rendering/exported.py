@@ -1,0 +1,251 @@
+"""Small artifacts of every kind that hubexport makes, and records of models of any size."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hubexport
+from hubexport.cards.parts import Architecture
+from hubexport.cards.rendering.platforms import Model
+from hubexport.cards.schema import EncoderCard
+from tests import tiny
+
+SIZES = tuple(f.name for f in dataclasses.fields(Architecture) if f.name not in (
+    "stated_parameters", "source"
+))  # fmt: skip
+LENGTH = 128  # of the longest sequence: the default of preprocessors, and over that of the pages
+CONFIG = {**tiny.CONFIG, "max_position_embeddings": LENGTH}
+TEXTS = ["Who wrote it? Nobody knows who did.", "A sentence. And one more, a little longer."] * 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """An artifact and its record."""
+
+    path: Path
+    record: dict[str, Any]
+
+
+class Artifacts:
+    """Artifacts by name, each made when it is first asked for."""
+
+    def __init__(self, work: Path):
+        self._work = work
+
+    @functools.cache  # noqa: B019  as long as the tests run
+    def __getitem__(self, name: str) -> Exported:
+        work = self._work / name.replace(" ", "_").replace(",", "")
+        work.mkdir(exist_ok=True)
+        path = work / "artifact"
+        MAKERS[name](work, path)
+        return Exported(path, hubexport.load_record(path))
+
+
+def _tf1(work: Path, path: Path, *, heads: bool) -> None:
+    hubexport.export_encoder(
+        checkpoint=tiny.write_checkpoint(work / "checkpoint", CONFIG, heads=heads),
+        export_path=path,
+        vocab_file=tiny.write_vocabulary(work / "vocab.txt"),
+        do_lower_case=True,
+    )
+
+
+def _garden(
+    work: Path, path: Path, *, encoder: str, heads: bool, nsp: bool = False, **options: Any
+) -> None:
+    pytest.importorskip("official.nlp.modeling", reason="Model Garden is not installed")
+    import tensorflow as tf
+
+    from tests.oracles import model_garden
+
+    sizes = model_garden.Sizes(max_position_embeddings=LENGTH, type_vocab_size=2)
+    built = model_garden.ENCODERS[encoder](sizes)
+    model = model_garden.pretrainer(sizes, built, next_sentence=nsp)
+    items = {"pretrainer": model} if heads else {"encoder": built}
+    tf.train.Checkpoint(**items).write(str(work / "ckpt"))
+    configuration = model_garden.write_configuration("bert_config.json", sizes, work)
+    hubexport.export_encoder(checkpoint=work / "ckpt", export_path=path, **configuration, **options)
+
+
+def _hugging_face(
+    work: Path, path: Path, *, model: str, embedding: bool = False, **options: Any
+) -> None:
+    pytest.importorskip("transformers")
+    from tests.oracles import hugging_face
+
+    sizes = {"max_position_embeddings": LENGTH, "type_vocab_size": 2}
+    hugging_face.build(model, **sizes).save_pretrained(work / "checkpoint")
+    if embedding:
+        pooling = {"pooling_mode_mean_tokens": True}
+        hugging_face.write_sentence_transformers(
+            work / "checkpoint", pooling, normalize=True, newer=False
+        )
+    hubexport.export_encoder(checkpoint=work / "checkpoint", export_path=path, **options)
+
+
+def _wordpiece(work: Path, path: Path, *, lower: bool, **options: Any) -> None:
+    vocabulary = tiny.write_vocabulary(work / "vocab.txt", upper=not lower)
+    hubexport.export_preprocessor(
+        export_path=path, vocab_file=vocabulary, do_lower_case=lower, **options
+    )
+
+
+def _byte_level(work: Path, path: Path, *, model_type: str, specials: list[str]) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    trained = tokenizers.ByteLevelBPETokenizer()
+    trained.train_from_iterator(TEXTS, 300, 1, show_progress=False, special_tokens=specials)
+    trained.save_model(str(work))
+    hubexport.export_preprocessor(export_path=path, tokenizer=work, model_type=model_type)
+
+
+def _merged(work: Path, path: Path, *, specials: list[str], **options: Any) -> None:
+    """GPT's and XLM's files: letters inside and at the end of words, and two merges."""
+    symbols = [letter + end for letter in "abcdehinotw.,?" for end in ("", "</w>")]
+    pieces = [*specials, *symbols, "th", "the</w>"]
+    (work / "vocab.json").write_text(json.dumps({p: i for i, p in enumerate(pieces)}))
+    (work / "merges.txt").write_text("#version: 0.2\nt h\nth e</w>\n")
+    hubexport.export_preprocessor(export_path=path, tokenizer=work, **options)
+
+
+def _transformer_xl(work: Path, path: Path) -> None:
+    words = dict.fromkeys(word for text in TEXTS for word in text.split())
+    (work / "vocab.txt").write_text("\n".join(["<eos>", "<unk>", *words]) + "\n", "utf-8")
+    hubexport.export_preprocessor(
+        export_path=path, vocab_file=work / "vocab.txt", model_type="transfo-xl",
+        do_lower_case=False,
+    )  # fmt: skip
+
+
+def _xlnet(work: Path, path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    rust, steps = tokenizers.Tokenizer(tokenizers.models.Unigram()), tokenizers.normalizers
+    rust.normalizer = steps.Sequence(
+        [
+            *(steps.Replace(quotes, '"') for quotes in ("``", "''")),
+            *(steps.NFKD(), steps.StripAccents()),
+            steps.Replace(tokenizers.Regex(" {2,}"), " "),
+        ]
+    )
+    rust.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    rust.decoder = tokenizers.decoders.Metaspace()
+    specials = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<eop>", "<eod>", "<mask>"]
+    trainer = tokenizers.trainers.UnigramTrainer(
+        vocab_size=60, special_tokens=specials, unk_token="<unk>", show_progress=False
+    )
+    rust.train_from_iterator(TEXTS, trainer)
+    rust.save(str(work / "tokenizer.json"))
+    (work / "config.json").write_text('{"model_type": "xlnet"}')
+    hubexport.export_preprocessor(export_path=path, tokenizer=work)
+
+
+_XLM = ["<s>", "</s>", "<pad>", "<unk>", *(f"<special{number}>" for number in range(10))]
+_ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
+    "bert tf1": functools.partial(_tf1, heads=True),
+    "bert tf1, no heads": functools.partial(_tf1, heads=False),
+    "bert tf2": functools.partial(_garden, encoder="v2", heads=True, nsp=True),
+    "bert hugging_face": functools.partial(_hugging_face, model="BertForPreTraining"),
+    "bert hugging_face, no heads": functools.partial(_hugging_face, model="BertModel"),
+    "bert hugging_face, no pooler": functools.partial(
+        _hugging_face, model="BertForMaskedLM", pooler="identity"
+    ),
+    "bert hugging_face, sentence embedding": functools.partial(
+        _hugging_face, model="BertModel", embedding=True
+    ),
+    "lambert": functools.partial(_garden, encoder="v2", heads=True, family="lambert"),
+    "lambert, no heads": functools.partial(
+        _garden, encoder="v2", heads=False, family="lambert"
+    ),
+    "talking_heads": functools.partial(_garden, encoder="talking_heads", heads=True),
+    "talking_heads, no heads": functools.partial(
+        _garden, encoder="talking_heads", heads=False
+    ),
+    "wordpiece bert uncased": functools.partial(
+        _wordpiece, lower=True, tokenize_with_offsets=True
+    ),
+    "wordpiece bert cased": functools.partial(_wordpiece, lower=False),
+    "byte_level_bpe gpt2 cased": functools.partial(
+        _byte_level, model_type="gpt2", specials=["<|endoftext|>"]
+    ),
+    "byte_level_bpe roberta cased": functools.partial(
+        _byte_level, model_type="roberta", specials=_ROBERTA
+    ),
+    "bpe openai-gpt lower_cased": functools.partial(
+        _merged, specials=["<unk>"], model_type="openai-gpt"
+    ),
+    "xlm xlm uncased": functools.partial(
+        _merged, specials=_XLM, model_type="xlm", language="en", do_lower_case=True
+    ),
+    "transformer_xl transfo-xl cased": _transformer_xl,
+    "sentencepiece xlnet cased": _xlnet,
+}  # fmt: skip
+"""Name -> what makes the artifact; those of preprocessors are tokenizer, model type and casing."""
+
+BASIC = ("bert tf1", "wordpiece bert uncased")
+"""An encoder and a preprocessor of which records of others are made."""
+
+
+def artifacts_for(card: Model) -> list[str]:
+    """Names of the artifacts whose kind is the card's; none where no such model is exported."""
+    if not isinstance(card, EncoderCard):
+        return [f"{card.tokenizer} {card.model_type} {card.casing}"]
+    name = card.family if card.family != "bert" else f"bert {card.origin.layout}"
+    return [each for each in MAKERS if each.split(",")[0] == name]
+
+
+def fitted(card: Any, record: Mapping[str, Any]) -> Any:
+    """The card with the sizes of a small artifact in place of its own."""
+    if not isinstance(card, EncoderCard):
+        return dataclasses.replace(card, vocab_size=record["tokenizer"]["vocab_size"])
+    built = {name: record["architecture"][name] for name in SIZES}
+    return dataclasses.replace(card, architecture=Architecture(**built))
+
+
+def parameters(sizes: Mapping[str, int], heads: Collection[str] = ("mlm", "nsp")) -> int:
+    """Of a BERT with its pooler, counted from its sizes: matrices, biases and norms one by one."""
+    H, I = sizes["hidden_size"], sizes["intermediate_size"]  # noqa: E741
+    V, P = sizes["vocab_size"], sizes["max_position_embeddings"]
+    norm, square = 2 * H, H * H + H
+    embeddings = (V + P + sizes["type_vocab_size"]) * H + norm
+    block = 4 * square + norm + (H * I + I) + (I * H + H) + norm
+    encoder = embeddings + sizes["num_hidden_layers"] * block + square
+    return encoder + (square + norm + V) * ("mlm" in heads) + 2 * (H + 1) * ("nsp" in heads)
+
+
+def enlarged(record: Mapping[str, Any], card: Model) -> dict[str, Any]:
+    """A copy of a small artifact's record that says it is the card's model."""
+    changed = copy.deepcopy(dict(record))
+    if not isinstance(card, EncoderCard):
+        tokenizer = changed["tokenizer"]
+        tokenizer |= {"kind": card.tokenizer, "model_type": card.model_type}
+        tokenizer["do_lower_case"] = card.casing == "uncased"
+        tokenizer["vocab_size"] = card.vocab_size or tokenizer["vocab_size"]
+        return changed
+    built = changed["architecture"]
+    stated = {name: getattr(card.architecture, name) for name in SIZES}
+    built |= {name: value for name, value in stated.items() if value is not None}
+    built["embedding_size"] = built["hidden_size"]
+    built["intermediate_size"] = stated["intermediate_size"] or 4 * built["hidden_size"]
+    heads = {head for head in ("mlm", "nsp") if head in card.objectives}
+    built["num_parameters"] = parameters(built, heads)
+    without = parameters(built, ())
+    changed["heads"] = {head: parameters(built, (head,)) - without for head in sorted(heads)}
+    changed["family"]["name"] = card.family
+    vocabulary = built["vocab_size"]
+    changed["tokenizer"] |= {
+        "vocab_size": vocabulary, "do_lower_case": card.casing == "uncased"
+    }  # fmt: skip
+    signatures = changed["saved_model"]["signatures"]
+    signatures["mlm"]["outputs"]["mlm_logits"]["shape"][-1] = vocabulary
+    changed["saved_model"]["signatures"] = {
+        name: signatures[name] for name in ("serving_default", *changed["heads"])
+    }
+    return changed

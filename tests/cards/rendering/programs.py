@@ -1,0 +1,168 @@
+"""The Python programs of pages: found, grouped, and run as a reader of the page would run them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from hubexport.cards.checking import python_snippets
+from hubexport.cards.loading import Catalogue
+from hubexport.cards.rendering import platforms
+from hubexport.cards.rendering.formats import FORMATS
+from hubexport.cards.rendering.platforms import HUB_URL, Addresses, Model
+from hubexport.cards.schema import EncoderCard
+from tests.cards.rendering.exported import Exported
+
+ADDRESSES = Addresses(HUB_URL, "https://storage.example.org/models")
+_PLATFORMS = {
+    "tfhub": platforms.tfhub(),
+    "kaggle": platforms.kaggle(),
+    "huggingface": platforms.hugging_face(),
+}
+_COMMIT = "0" * 40
+_ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "HF_HUB_OFFLINE": "1",
+    **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """All snippets of one page.
+
+    Attributes:
+      page: where it is from, for messages.
+      text: the snippets, each on the lines that it has on the page, so that errors have them too.
+      artifacts: handle, as the program writes it -> what it stands for.
+    """
+
+    page: str
+    text: str
+    artifacts: Mapping[str, Exported]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Programs of the same key do the same.
+
+        It is the text, without the lines between snippets and with other names for the handles,
+        and what the handles stand for. Nothing else may go into it.
+        """
+        lines = [line for line in self.text.splitlines() if line.strip()]
+        text = "\n".join(lines)
+        for number, handle in enumerate(self.artifacts):
+            text = text.replace(json.dumps(handle), f'"handle {number}"')
+        return (text, *(str(artifact.path) for artifact in self.artifacts.values()))
+
+
+def page_text(name: str, card: Model, catalogue: Catalogue, record: Mapping[str, object]) -> str:
+    """The text of a model's page that has its snippets."""
+    records = {card.handle: record}
+    files = FORMATS[name].page(card, catalogue, records, ADDRESSES)
+    if name != "kaggle":
+        return next(iter(files.values()))
+    usage = json.loads(files["model-instance-metadata.json"])["usage"]
+    assert isinstance(usage, str)
+    return usage
+
+
+def program_of(page: str, text: str, artifacts: Mapping[str, Exported]) -> Program:
+    """The program of a page's text; see `Program`."""
+    lines = [""] * (text.count("\n") + 1)
+    for snippet in python_snippets(text):
+        code = snippet.code.splitlines()
+        lines[snippet.line - 1 : snippet.line - 1 + len(code)] = code
+    return Program(page, "\n".join(lines) + "\n", artifacts)
+
+
+def handles(name: str, card: Model, catalogue: Catalogue) -> list[str]:
+    """What the page's program calls the card's model and, of an encoder, its preprocessor."""
+    models: list[Model] = [card]
+    if isinstance(card, EncoderCard):
+        models.append(catalogue.preprocessors[card.preprocessor])
+    found = [re.findall(r'"([^"]+)"', _PLATFORMS[name].load(model)) for model in models]
+    return [handle for (handle,) in found]
+
+
+def grouped(programs: Iterable[Program]) -> list[list[Program]]:
+    """Programs that do the same, together; the first of each group may be run for all."""
+    groups: dict[tuple[str, ...], list[Program]] = {}
+    for program in programs:
+        groups.setdefault(program.key, []).append(program)
+    return list(groups.values())
+
+
+class Runner:
+    """Runs programs as a reader would: without hubexport and without a network."""
+
+    def __init__(self, work: Path, number: int = 2):
+        """`number` is how many programs run at once."""
+        self._work, self._count = work, itertools.count()
+        unset = ("TF_USE_LEGACY_KERAS", "PYTHONPATH", "PYTHONWARNINGS", "KERAS_BACKEND")
+        environment = {key: value for key, value in os.environ.items() if key not in unset}
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("page_runner.py")), str(number)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            cwd=work, env=environment | _ENVIRONMENT,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+
+    def run(self, programs: Sequence[Program]) -> list[str]:
+        """What is wrong with each, with page and line; "" where nothing is."""
+        assert self._process.stdin and self._process.stdout
+        places = [self._work / str(next(self._count)) for _ in programs]
+        jobs = [_job(program, place) for program, place in zip(programs, places, strict=True)]
+        print(json.dumps(jobs), file=self._process.stdin, flush=True)
+        codes = json.loads(self._process.stdout.readline())
+        done = zip(programs, places, codes, strict=True)
+        return [_verdict(program, place, code) for program, place, code in done]
+
+
+def _job(program: Program, work: Path) -> tuple[str, dict[str, str], str]:
+    """What page_runner.py takes."""
+    work.mkdir()
+    (work / "page.py").write_text(program.text, "utf-8")
+    for handle, artifact in program.artifacts.items():
+        _place(handle, artifact.path, work)
+    caches = {
+        "TFHUB_CACHE_DIR": str(work / "tfhub"),
+        "HF_HOME": str(work / "huggingface"),
+        "HF_HUB_CACHE": str(work / "huggingface"),
+    }
+    return str(work / "page.py"), caches, str(work / "said.txt")
+
+
+def _verdict(program: Program, work: Path, code: int) -> str:
+    said = (work / "said.txt").read_text("utf-8", "replace")
+    file = re.escape(str(work / "page.py"))
+    # TensorFlow says so in its log, with the place that called what is deprecated.
+    lines = list(dict.fromkeys(re.findall(rf"From {file}:(\d+): .* deprecated", said)))
+    if code == 0 and not lines:
+        return ""
+    lines = lines or re.findall(rf'File "{file}", line (\d+)', said)[-1:] or ["?"]
+    return f"{program.page}, line {', '.join(lines)}: {said.strip()[-1500:]}"
+
+
+def _place(handle: str, artifact: Path, work: Path) -> None:
+    """Puts an artifact where tensorflow_hub and huggingface_hub keep what they have downloaded."""
+    if handle.startswith("https://"):
+        link = work / "tfhub" / hashlib.sha1(handle.encode()).hexdigest()
+    else:
+        repository = work / "huggingface" / f"models--{handle.replace('/', '--')}"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text(_COMMIT)
+        link = repository / "snapshots" / _COMMIT
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(artifact)
