@@ -28,6 +28,14 @@ SHAPES = ((1, 128), (8, 128), (32, 128), (32, 512))
 PADDED = 0.4  # mean share of padding in tasks with it
 OURS = "hubexport"
 _SEVERAL = 1.02  # ratios nearer to 1 are no difference
+_NOTES = (
+    "- peer: tf-models-official's export of the same checkpoint",
+    "- bfloat16: hubexport's export with `--dtype=bfloat16`",
+    "- products: the matrix products of the encoder alone, in float32: the machine's own limit",
+    "- transformers: the network in PyTorch with SDPA, eager; compiled: torch.compile with frozen",
+    "  weights; bfloat16: compiled, weights in bfloat16",
+    "- a task is a call, sequences x tokens; training is a step of gradient descent with dropout",
+)
 
 
 def tasks(model: Model, *, quick: bool) -> Iterator[Task]:
@@ -107,6 +115,7 @@ def report(measured: Sequence[Mapping[str, object]], turns: int) -> str:
         "# Measured: the exported encoder", "",
         f"{machine()}; {versions}. {turns} turns, contenders in turn; ratios are "
         "the others' times over ours, pair by pair: median, lowest and highest.", "",
+        *_NOTES, "",
     ]  # fmt: skip
     for each in measured:
         lines += [f"## {each['model']}", "", "| | load | first call |", "|---|---:|---:|"]
