@@ -33,7 +33,8 @@ def speed_up(measured: Mapping[str, Any], title: Any, path: Path) -> None:
                 xerr=[[middle - low], [high - middle]], ecolor="#555",
                 alpha=1 if name in _COLOURS else 0.35 + 0.25 * (place % 3),
             )  # fmt: skip
-            axes.text(0.02, row + place * height, name, va="center", fontsize=6, color="white")
+            axes.text(0.02, row + place * height, name, va="center", fontsize=6,
+                      color="white" if name in _COLOURS else "black")  # fmt: skip
     axes.set_yticks([row + 0.35 for row in range(len(groups))])
     axes.set_yticklabels([title(Task(**task)) for task, _ in groups], fontsize=8)
     axes.axvline(1, color="black", linewidth=0.8)
