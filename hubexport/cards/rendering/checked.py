@@ -15,7 +15,8 @@ from hubexport.cards.checking import (
     check_snippets,
 )
 
-_KINDS = {"# Module": "encoder", "# Collection": "collection", "# Publisher": "publisher"}
+_KINDS = {"# Collection": "collection", "# Publisher": "publisher"}
+_PREPROCESSING = "<!-- task: text-preprocessing -->"
 
 
 def findings(format: str, files: Mapping[str, str]) -> Iterator[tuple[str, Finding]]:
@@ -26,7 +27,8 @@ def findings(format: str, files: Mapping[str, str]) -> Iterator[tuple[str, Findi
 
 
 def _tfhub(name: str, text: str) -> list[Finding]:
-    kind = next((kind for start, kind in _KINDS.items() if text.startswith(start)), "encoder")
+    module = "preprocessor" if _PREPROCESSING in text else "encoder"
+    kind = next((kind for start, kind in _KINDS.items() if text.startswith(start)), module)
     return [*check_page(text, kind), *_text(text)]  # type: ignore[arg-type]  # one of its kinds
 
 

@@ -116,6 +116,16 @@ class TestValidation:
         assert "Validation" not in page()
 
 
+def test_each_item_has_its_line(catalogue: Catalogue, basic: Mapping[str, Any]) -> None:
+    card = catalogue.encoders[BERT]
+    record = {**enlarged(basic["encoder"], card), "validation": [validation()]}
+    (text,) = FORMATS["tfhub"].page(card, catalogue, {BERT: record}, ADDRESSES).values()
+    items = [line for line in text.splitlines() if line.startswith("- ")]
+    for start in ("Ran on:", "Reference:", "Passed:", "**Failed**:", "Not run:"):
+        assert sum(line.startswith(f"- {start}") for line in items) == 1
+    assert not [line for line in items if re.search(r"[^ ,;]- [A-Z*]", line[2:])]
+
+
 def test_record_of_another_model_is_refused(
     catalogue: Catalogue, records: Mapping[str, Any]
 ) -> None:
