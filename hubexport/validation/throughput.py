@@ -17,7 +17,7 @@ from typing import Any
 
 import hubexport
 from hubexport.errors import HubexportError
-from hubexport.saved_model.record import load_record, replace_record
+from hubexport.saved_model.record import RECORD_PATH, load_record, replace_record
 from hubexport.validation.cases import ENCODER_INPUTS
 from hubexport.validation.report import now
 
@@ -82,7 +82,8 @@ def main(arguments: Sequence[str]) -> None:
     saved_model = Path(arguments[0])
     device = connect(arguments[1])
     encoder = LoadedEncoder(saved_model, device)
-    sizes = sizes_of(load_record(saved_model), read_saved_model(saved_model), None)
+    record = load_record(saved_model) if (saved_model / RECORD_PATH).exists() else None
+    sizes = sizes_of(record, read_saved_model(saved_model), None)
     length = min(SEQUENCE_LENGTH, sizes["max_position_embeddings"])
     ids = np.random.default_rng(0).integers(0, sizes["vocab_size"], [BATCH_SIZE, length])
     values = (ids, np.ones_like(ids), np.zeros_like(ids))
