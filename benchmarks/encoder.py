@@ -1,6 +1,6 @@
 """The exported encoder against others, interleaved: throughput, load, training step.
 
-python benchmarks/encoder.py                         every model and task: hours on two cores
+python benchmarks/encoder.py                         every model and task
 python benchmarks/encoder.py --models=L-4_H-256      one model
 python benchmarks/encoder.py --quick                 short tasks, few turns: a look
 

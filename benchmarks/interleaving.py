@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -43,7 +42,6 @@ class Contender:
             [python, str(SCRIPT), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if "HUBEXPORT_QUIET" in os.environ else None,
             text=True,
         )
         self.facts: dict[str, float] = self._answer()

@@ -34,10 +34,18 @@ LICENCES = {
 }
 """SPDX identifier -> its names elsewhere."""
 
-_DESCRIBED = ("distilbert", "gpt", "gpt2", "roberta", "transformer_xl", "xlm", "xlnet")
-"""Families that cards may name though hubexport does not export them."""
+DESCRIBED = {
+    "distilbert": "DistilBERT",
+    "gpt": "GPT",
+    "gpt2": "GPT-2",
+    "roberta": "RoBERTa",
+    "transformer_xl": "Transformer-XL",
+    "xlm": "XLM",
+    "xlnet": "XLNet",
+}
+"""Families that cards may name though hubexport does not export them, and their names in print."""
 
-FAMILIES = (*families(), *_DESCRIBED)
+FAMILIES = (*families(), *DESCRIBED)
 """Families that cards may name."""
 
 

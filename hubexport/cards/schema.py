@@ -13,8 +13,20 @@ from hubexport.cards import allowed, checks, parts
 from hubexport.cards.checks import Paragraph, Sentence, Text, Url
 
 
+class _Named:
+    """What has a name below its publisher's."""
+
+    publisher: checks.Publisher
+    name: checks.Name
+
+    @property
+    def handle(self) -> str:
+        """`publisher/name`, without the version."""
+        return f"{self.publisher}/{self.name}"
+
+
 @dataclass(frozen=True)
-class EncoderCard:
+class EncoderCard(_Named):
     kind: ClassVar[str] = "encoder"
     publisher: checks.Publisher
     name: checks.Name
@@ -52,14 +64,9 @@ class EncoderCard:
     evaluation: tuple[parts.Evaluation, ...] = ()
     licence: parts.Licence | None = None
 
-    @property
-    def handle(self) -> str:
-        """`publisher/name`, without the version."""
-        return f"{self.publisher}/{self.name}"
-
 
 @dataclass(frozen=True)
-class PreprocessorCard:
+class PreprocessorCard(_Named):
     kind: ClassVar[str] = "preprocessor"
     publisher: checks.Publisher
     name: checks.Name
@@ -84,14 +91,9 @@ class PreprocessorCard:
     limitations: tuple[Sentence, ...] = ()
     licence: parts.Licence | None = None
 
-    @property
-    def handle(self) -> str:
-        """`publisher/name`, without the version."""
-        return f"{self.publisher}/{self.name}"
-
 
 @dataclass(frozen=True)
-class CollectionCard:
+class CollectionCard(_Named):
     kind: ClassVar[str] = "collection"
     publisher: checks.Publisher
     name: checks.Name
@@ -99,11 +101,6 @@ class CollectionCard:
     description: Sentence
     overview: tuple[Paragraph, ...] = ()
     papers: tuple[parts.PaperId, ...] = ()
-
-    @property
-    def handle(self) -> str:
-        """`publisher/name`."""
-        return f"{self.publisher}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,8 @@ class Datasets:
     datasets: dict[checks.Id, parts.Dataset]
 
 
-Card: TypeAlias = EncoderCard | PreprocessorCard | CollectionCard | PublisherCard
+Model: TypeAlias = EncoderCard | PreprocessorCard
+Card: TypeAlias = Model | CollectionCard | PublisherCard
 Entry: TypeAlias = Card | Papers | Datasets
 
 KINDS: dict[str, type[Entry]] = {

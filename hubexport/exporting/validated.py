@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hubexport.children import child_environment
 from hubexport.errors import HubexportError, UsageError
 from hubexport.exporting.job import Job, PathLike
 from hubexport.validation.references.makers import MAKERS
@@ -129,6 +130,7 @@ def _make_reference(
         command.append("--do_lower_case" if do_lower_case else "--nodo_lower_case")
     done = subprocess.run(
         [*command, f"--output={target}"],
+        env=child_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -108,6 +108,17 @@ def load_record(saved_model: str | os.PathLike[str]) -> dict[str, Any]:
     return record
 
 
+def find_record(saved_model: Path | None) -> dict[str, Any] | None:
+    """The record of an artifact, or None where there is none to read.
+
+    Raises:
+      HubexportError: as of `load_record`, where there is one.
+    """
+    if saved_model is None or not (saved_model / RECORD_PATH).exists():
+        return None
+    return load_record(saved_model)
+
+
 def environment() -> dict[str, str]:
     """Versions of what an artifact was made with."""
     versions = {"hubexport": __version__, "python": platform.python_version()}

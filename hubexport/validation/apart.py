@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import hubexport
+from hubexport.children import child_environment
 from hubexport.errors import HubexportError
-from hubexport.saved_model.record import RECORD_PATH, load_record
+from hubexport.saved_model.record import find_record
 from hubexport.validation.identity import artifact_identity
 from hubexport.validation.reference_file import read_reference
 from hubexport.validation.report import Report, now, read_report, write_report
@@ -170,14 +170,12 @@ def _environment(request: Request, scratch: Path) -> Mapping[str, str]:
         if _claims_float16(request):
             # oneDNN has no fast product of float16 matrices with a bias: a second becomes minutes.
             defaults["TF_ENABLE_ONEDNN_OPTS"] = "0"
-    root = str(Path(hubexport.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # What is written for the time being goes where this process removes it.
-    return {**defaults, **os.environ, "PYTHONPATH": path, "TMPDIR": str(scratch)}
+    return {**defaults, **child_environment(), "TMPDIR": str(scratch)}
 
 
 def _claims_float16(request: Request) -> bool:
-    record = _record(Path(request.saved_model)) if request.saved_model else None
+    record = find_record(Path(request.saved_model)) if request.saved_model else None
     return record is not None and record["architecture"].get("dtype") == "float16"
 
 
@@ -203,8 +201,8 @@ def main(arguments: Sequence[str]) -> None:
         report = run_gates(
             saved_model=saved_model,
             preprocessor=preprocessor,
-            record=_record(saved_model),
-            preprocessor_record=_record(preprocessor),
+            record=find_record(saved_model),
+            preprocessor_record=find_record(preprocessor),
             reference=read_reference(Path(request.reference)) if request.reference else None,
             reference_tokenizer=tokenizer,
             device=request.device,
@@ -219,12 +217,6 @@ def main(arguments: Sequence[str]) -> None:
         target.write_text(json.dumps(fields), "utf-8")
     else:
         write_report(report, target)
-
-
-def _record(directory: Path | None) -> dict[str, Any] | None:
-    if directory is None or not (directory / RECORD_PATH).exists():
-        return None
-    return load_record(directory)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from hubexport.errors import HubexportError, UsageError
 from hubexport.saved_model.reading import is_saved_model
-from hubexport.saved_model.record import RECORD_PATH, load_record
+from hubexport.saved_model.record import RECORD_PATH, find_record
 from hubexport.validation.apart import GATES
 from hubexport.validation.devices import DEVICES
 
@@ -120,9 +120,9 @@ def record_of(directory: Path | None, kind: str) -> dict[str, Any] | None:
       UsageError: it is of the other kind.
       HubexportError: it cannot be read.
     """
-    if directory is None or not (directory / RECORD_PATH).exists():
+    record = find_record(directory)
+    if directory is None or record is None:
         return None
-    record = load_record(directory)
     if missing := [name for name in _NEEDED.get(record["kind"], ()) if name not in record]:
         raise HubexportError(
             "the record is damaged",

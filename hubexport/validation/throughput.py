@@ -6,7 +6,6 @@ python -m hubexport.validation.throughput SAVED_MODEL DEVICE     prints one meas
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import hubexport
+from hubexport.children import child_environment
 from hubexport.errors import HubexportError
-from hubexport.saved_model.record import RECORD_PATH, load_record, replace_record
+from hubexport.saved_model.record import find_record, load_record, replace_record
 from hubexport.validation.cases import ENCODER_INPUTS
 from hubexport.validation.report import now
 
@@ -39,10 +39,8 @@ def measure_throughput(saved_model: Path, device: str = "cpu") -> dict[str, Any]
       HubexportError: it cannot be run.
     """
     command = [sys.executable, "-m", __name__, str(saved_model), device]
-    root = str(Path(hubexport.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+        command, env=child_environment(), capture_output=True, text=True, check=False
     )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
@@ -82,8 +80,7 @@ def main(arguments: Sequence[str]) -> None:
     saved_model = Path(arguments[0])
     device = connect(arguments[1])
     encoder = LoadedEncoder(saved_model, device)
-    record = load_record(saved_model) if (saved_model / RECORD_PATH).exists() else None
-    sizes = sizes_of(record, read_saved_model(saved_model), None)
+    sizes = sizes_of(find_record(saved_model), read_saved_model(saved_model), None)
     length = min(SEQUENCE_LENGTH, sizes["max_position_embeddings"])
     ids = np.random.default_rng(0).integers(0, sizes["vocab_size"], [BATCH_SIZE, length])
     values = (ids, np.ones_like(ids), np.zeros_like(ids))

@@ -19,6 +19,9 @@ import pytest
 import hubexport
 from hubexport import cli
 from hubexport.cards.loading import Catalogue, load_catalogue
+from hubexport.cards.rendering import job
+from hubexport.cards.rendering.formats import FORMATS
+from hubexport.cards.rendering.platforms import HUB_URL
 from tests.cards.material import MODEL_CARDS
 from tests.cards.rendering.exported import BASIC, Artifacts, enlarged
 
@@ -350,3 +353,11 @@ def test_flags_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
             cli.run(["card", *argv])
         assert caught.value.code == 2
         assert "usage: hubexport card" in capsys.readouterr().err
+
+
+def test_help_names_what_there_is() -> None:
+    """The command's choices are written out, so that --help does not load the renderers."""
+    parsers = cli.make_parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    actions = {each.dest: each for each in parsers["card"]._actions}
+    assert list(actions["format"].choices or ()) == [*FORMATS, job.SITE]
+    assert actions["hub_url"].default == HUB_URL

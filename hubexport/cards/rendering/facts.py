@@ -11,8 +11,8 @@ from hubexport.cards.allowed import LICENCES
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Architecture, Dataset, Paper
 from hubexport.cards.rendering.measured import Validation, validations
-from hubexport.cards.rendering.platforms import Model, Platform
-from hubexport.cards.schema import CollectionCard, EncoderCard, PreprocessorCard
+from hubexport.cards.rendering.platforms import Platform
+from hubexport.cards.schema import CollectionCard, EncoderCard, Model, PreprocessorCard
 
 _SIZES = tuple(name for name in Architecture.__dataclass_fields__ if name != "source")
 
@@ -144,7 +144,7 @@ class EncoderFacts(Facts):
         return bool(root) and root["trainable_variables"] == root["variables"] > 0
 
     @property
-    def pools_first_token(self) -> bool:
+    def default_is_pooled(self) -> bool:
         """Whether `default` is `pooled_output`, as far as is known."""
         pooler = self.record.get("pooler") or {}
         return pooler.get("default", "pooled_output") == "pooled_output"

@@ -10,9 +10,9 @@ from hubexport.cards.rendering import pages, platforms
 from hubexport.cards.rendering.filters import plain
 from hubexport.cards.rendering.metadata import hugging_face, kaggle, tfhub
 from hubexport.cards.rendering.pages import Records
-from hubexport.cards.rendering.platforms import Addresses, Model
+from hubexport.cards.rendering.platforms import Addresses
 from hubexport.cards.rendering.templates import template_directory
-from hubexport.cards.schema import Card, CollectionCard, PublisherCard
+from hubexport.cards.schema import Card, CollectionCard, Model, PublisherCard
 
 Files = dict[str, str]
 """Path with slashes -> text."""

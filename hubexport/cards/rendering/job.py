@@ -9,9 +9,9 @@ from typing import Any
 
 from hubexport.cards.loading import Catalogue, load_cards, load_catalogue
 from hubexport.cards.rendering.formats import FORMATS, Files, site, tree
-from hubexport.cards.rendering.platforms import Addresses, Model
+from hubexport.cards.rendering.platforms import Addresses
 from hubexport.cards.rendering.selecting import choose_card, records_of_tree
-from hubexport.cards.schema import Card
+from hubexport.cards.schema import Card, Model
 from hubexport.errors import UsageError, some_of
 from hubexport.saved_model.record import load_record
 

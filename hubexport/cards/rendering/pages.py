@@ -9,9 +9,9 @@ from hubexport.cards.agreement import disagreements
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering.collection import grid_of
 from hubexport.cards.rendering.facts import EncoderFacts, Facts, PreprocessorFacts, Record
-from hubexport.cards.rendering.platforms import Model, Platform
+from hubexport.cards.rendering.platforms import Platform
 from hubexport.cards.rendering.templates import render
-from hubexport.cards.schema import Card, CollectionCard, EncoderCard, PublisherCard
+from hubexport.cards.schema import Card, CollectionCard, EncoderCard, Model, PublisherCard
 from hubexport.errors import HubexportError
 
 Records = Mapping[str, Mapping[str, Any]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hubexport.cards.allowed import DESCRIBED
 from hubexport.families.registry import families
 
 CASINGS: Mapping[str, str] = {
@@ -94,18 +95,7 @@ LANGUAGES: Mapping[str, str] = {
     "zh": "Chinese", "multilingual": "many languages",
 }  # fmt: skip
 
-FAMILIES: Mapping[str, str] = {
-    "distilbert": "DistilBERT",
-    "gpt": "GPT",
-    "gpt2": "GPT-2",
-    "roberta": "RoBERTa",
-    "transformer_xl": "Transformer-XL",
-    "xlm": "XLM",
-    "xlnet": "XLNet",
-}
-"""Names, as printed, of families that hubexport does not export."""
-
 
 def family_name(family: str) -> str:
     """A family as it is called in print: "BERT", "Transformer-XL"."""
-    return families()[family].title if family in families() else FAMILIES[family]
+    return families()[family].title if family in families() else DESCRIBED[family]

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from hubexport.cards.rendering.filters import quoted
 from hubexport.cards.rendering.metadata.hugging_face import repository
-from hubexport.cards.schema import Card, CollectionCard, EncoderCard, PreprocessorCard
+from hubexport.cards.schema import Card, CollectionCard, Model
 
-Model = EncoderCard | PreprocessorCard
 HUB_URL = "https://tfhub.dev"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.cards.agreement import disagreements
-from hubexport.cards.rendering.platforms import Model
+from hubexport.cards.schema import Model
 from hubexport.errors import HubexportError, UsageError, some_of
 from hubexport.saved_model.record import RECORD_PATH, load_record
 

@@ -35,15 +35,14 @@ def _environment(directory: Path) -> jinja2.Environment:
     return environment
 
 
-def render(name: str, directory: Path | None = None, **values: Any) -> str:
+def render(name: str, **values: Any) -> str:
     """A template's Markdown: no line ends with a space, and no two empty lines meet.
 
     Args:
       name: of a file in the directory of templates.
-      directory: None: hubexport's own.
       values: what the template reads; a name that is not there is an error of the template.
     """
-    text = _environment(directory or template_directory()).get_template(name).render(**values)
+    text = _environment(template_directory()).get_template(name).render(**values)
     return tidy(text)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import hubexport
+from hubexport.children import child_environment
 from hubexport.errors import HubexportError
 from hubexport.validation.report import Report, read_report
 
@@ -32,11 +31,9 @@ def run_in_child(bundle: Path, platform: str | None, report_path: Path, repeat: 
     command = [sys.executable, "-m", "hubexport.validation.pjrt", str(bundle)]
     command += [f"--report={report_path}", f"--repeat={repeat}"]
     command += [f"--platform={platform}"] if platform else []
-    root = str(Path(hubexport.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     child = subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": path},
+        env=child_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -14,8 +14,7 @@ import pytest
 
 import hubexport
 from hubexport.cards.parts import Architecture
-from hubexport.cards.rendering.platforms import Model
-from hubexport.cards.schema import EncoderCard
+from hubexport.cards.schema import EncoderCard, Model
 from tests import tiny
 
 SIZES = tuple(f.name for f in dataclasses.fields(Architecture) if f.name not in (

@@ -17,8 +17,8 @@ from hubexport.cards.checking import python_snippets
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering import platforms
 from hubexport.cards.rendering.formats import FORMATS
-from hubexport.cards.rendering.platforms import HUB_URL, Addresses, Model
-from hubexport.cards.schema import EncoderCard
+from hubexport.cards.rendering.platforms import HUB_URL, Addresses
+from hubexport.cards.schema import EncoderCard, Model
 from tests.cards.rendering.exported import Exported
 
 ADDRESSES = Addresses(HUB_URL, "https://storage.example.org/models")

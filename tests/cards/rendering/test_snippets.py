@@ -14,8 +14,7 @@ import pytest
 from hubexport.cards.allowed import LICENCES
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering.formats import FORMATS
-from hubexport.cards.rendering.platforms import Model
-from hubexport.cards.schema import EncoderCard
+from hubexport.cards.schema import EncoderCard, Model
 from hubexport.families.registry import families
 from tests.cards.rendering.exported import (
     BASIC,

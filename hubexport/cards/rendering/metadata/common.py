@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Dataset, DataUse
-from hubexport.cards.schema import EncoderCard, PreprocessorCard
-
-Model: TypeAlias = EncoderCard | PreprocessorCard
+from hubexport.cards.schema import EncoderCard, Model
 
 
 def fine_tunable(card: Model, record: Mapping[str, Any] | None) -> bool:

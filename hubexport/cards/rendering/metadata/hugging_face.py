@@ -13,12 +13,13 @@ import yaml
 from hubexport.cards.allowed import LICENCES
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Licence
-from hubexport.cards.rendering.metadata.common import Model, data_of, distinct
+from hubexport.cards.rendering.metadata.common import data_of, distinct
 from hubexport.cards.rendering.metadata.model_index import model_index
 from hubexport.cards.schema import (
     Card,
     CollectionCard,
     EncoderCard,
+    Model,
     PreprocessorCard,
     PublisherCard,
 )

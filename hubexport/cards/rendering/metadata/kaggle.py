@@ -12,8 +12,8 @@ from typing import Any
 
 from hubexport.cards.allowed import LICENCES
 from hubexport.cards.loading import Catalogue
-from hubexport.cards.rendering.metadata.common import Model, data_of, distinct, fine_tunable
-from hubexport.cards.schema import CollectionCard, EncoderCard
+from hubexport.cards.rendering.metadata.common import data_of, distinct, fine_tunable
+from hubexport.cards.schema import CollectionCard, EncoderCard, Model
 from hubexport.errors import HubexportError
 
 # Of data sets and notebooks; Kaggle says no limit for models.

@@ -11,6 +11,7 @@ from hubexport.cards.allowed import LICENCES
 from hubexport.cards.checking.findings import shown
 from hubexport.cards.checking.tfhub_metadata import Entry, check_metadata
 from hubexport.cards.loading import Catalogue
+from hubexport.cards.rendering.filters import plain
 from hubexport.cards.rendering.metadata.common import distinct, fine_tunable
 from hubexport.cards.schema import (
     Card,
@@ -27,9 +28,6 @@ FORMAT = "saved_model_2"
 
 # Neither spaces nor < and >, with which an address could end the comment that it stands in.
 _ADDRESS = re.compile(r"(?:https?|gs)://[!-;=?-~]+")
-# What begins markup: anywhere, where a word begins or ends, and at the start of a line.
-_MARKUP = re.compile(r"[\\`*<\[]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)")
-_BLOCK = re.compile(r"^(\d*)([#>+=~.)-])")
 
 
 def head(card: Card, record: Record, catalogue: Catalogue, asset_path: str | None) -> str:
@@ -46,7 +44,7 @@ def head(card: Card, record: Record, catalogue: Catalogue, asset_path: str | Non
       HubexportError: an archive whose address cannot stand there; a collection without members.
     """
     blocks = [
-        f"{_title(card)}\n{_plain(card.description)}\n",
+        f"{_title(card)}\n{plain(card.description)}\n",
         "".join(f"<!-- {key}: {value} -->\n" for key, value in _lines(card, record, catalogue)),
         _icon(card),
     ]
@@ -129,11 +127,6 @@ def _icon(card: Card) -> str:
     """A publisher's image; parentheses would end its address."""
     icon = getattr(card, "icon", None) or ""
     return icon and f"[![Icon URL]]({icon.replace('(', '%28').replace(')', '%29')})\n"
-
-
-def _plain(text: str) -> str:
-    """A text whose characters all stand for themselves; one without markup stays as it is."""
-    return _BLOCK.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", text))
 
 
 def _address(path: str, card: Card) -> str:

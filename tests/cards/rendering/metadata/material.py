@@ -7,8 +7,7 @@ import functools
 from typing import Any
 
 from hubexport.cards.loading import Catalogue, load_catalogue
-from hubexport.cards.rendering.metadata.common import Model
-from hubexport.cards.schema import Card, EncoderCard, PreprocessorCard
+from hubexport.cards.schema import Card, EncoderCard, Model, PreprocessorCard
 from tests.cards.material import MODEL_CARDS
 
 ARCHIVE = "https://storage.example.org/models/bert_1.tar.gz"

@@ -9,9 +9,8 @@ import yaml
 
 from hubexport.cards.checking.hugging_face import check_card
 from hubexport.cards.parts import Derivation, Licence
-from hubexport.cards.rendering.metadata.common import Model
 from hubexport.cards.rendering.metadata.hugging_face import front_matter, repository
-from hubexport.cards.schema import Card, CollectionCard
+from hubexport.cards.schema import Card, CollectionCard, Model
 from hubexport.errors import HubexportError
 from tests.cards.rendering.metadata.material import (
     HOSTILE,

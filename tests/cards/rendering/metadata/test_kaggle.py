@@ -11,13 +11,13 @@ import pytest
 from hubexport.cards.allowed import LICENCES
 from hubexport.cards.checking.findings import Finding
 from hubexport.cards.checking.kaggle import check_instance_metadata, check_model_metadata
-from hubexport.cards.rendering.metadata.common import Model
 from hubexport.cards.rendering.metadata.kaggle import (
     MAX_SUBTITLE,
     dumps,
     instance_metadata,
     model_metadata,
 )
+from hubexport.cards.schema import Model
 from hubexport.errors import HubexportError
 from tests.cards.rendering.metadata.material import (
     HOSTILE,
