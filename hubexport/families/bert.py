@@ -31,7 +31,7 @@ from hubexport.families.tensor_map import (
 
 if TYPE_CHECKING:
     from hubexport.networks.transformer import Encoder, TransformerBlock
-    from hubexport.networks.variables import Variables
+    from hubexport.networks.variables import NamedVariables, Variables
 
 
 @register
@@ -229,15 +229,12 @@ class Bert:
     def network(self, variables: Variables) -> Encoder:
         """The network, its variables taken from `variables` by name."""
         from hubexport.networks.embeddings import BertEmbeddings
-        from hubexport.networks.transformer import Encoder
+        from hubexport.networks.transformer import Encoder, Stack
 
         layers = [f"encoder/layer_{i}" for i in range(self.config.num_hidden_layers)]
-        return Encoder(
-            BertEmbeddings(self.config, variables),
-            [self.block(variables, layer) for layer in layers],
-        )
+        return Encoder(BertEmbeddings(self.config, variables), Stack(self.block, variables, layers))
 
-    def block(self, variables: Variables, layer: str) -> TransformerBlock:
+    def block(self, variables: NamedVariables, layer: str) -> TransformerBlock:
         """One Transformer block; what a variant plugs its own parts into."""
         from hubexport.networks.attention import SelfAttention
         from hubexport.networks.feed_forward import FeedForward

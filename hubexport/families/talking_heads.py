@@ -12,7 +12,7 @@ from hubexport.families.tensor_map import Part, dense, layer_norm, table
 
 if TYPE_CHECKING:
     from hubexport.networks.transformer import TransformerBlock
-    from hubexport.networks.variables import Variables
+    from hubexport.networks.variables import NamedVariables
 
 
 @register
@@ -48,7 +48,7 @@ class TalkingHeads(Bert):
         ]
     # fmt: on
 
-    def block(self, variables: Variables, layer: str) -> TransformerBlock:
+    def block(self, variables: NamedVariables, layer: str) -> TransformerBlock:
         from hubexport.networks.attention import TalkingHeadsAttention
         from hubexport.networks.feed_forward import GatedFeedForward
         from hubexport.networks.transformer import TransformerBlock

@@ -9,17 +9,20 @@ import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import Dense, LayerNorm, dropout
-from hubexport.networks.variables import Variables, in_dtype
+from hubexport.networks.variables import NamedVariables, in_dtype
 
 
-def mask_bias(input_mask: tf.Tensor) -> tf.Tensor:
+def mask_bias(input_mask: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """[B, S] (1 = token, 0 = padding) -> float32 [B, 1, 1, S], to be added to attention scores.
 
     -1e9 as in Model Garden: exp() of it is 0, as with google-research/bert's -10000.
     """
     # TensorFlow sorts the operands of sums by name before it looks for sums to fuse, and finds
     # "factored" scores plus a bias only in this order.
-    absent = 1.0 - tf.cast(input_mask[:, tf.newaxis, tf.newaxis, :], tf.float32)
+    # In a session, as TensorFlow Serving runs models, it knows of what is fed neither shape nor
+    # rank, which it needs to; that of a reshape to four numbers it does know.
+    rows = tf.reshape(input_mask, tf.stack([shape[0], 1, 1, shape[1]]))
+    absent = 1.0 - tf.cast(rows, tf.float32)
     return tf.multiply(absent, -1e9, name="mask_bias")
 
 
@@ -60,7 +63,7 @@ def _scaled(x: tf.Tensor, factor: float) -> tf.Tensor:
 class SelfAttention(tf.Module):
     """Multi-head scaled dot-product attention (arxiv.org/abs/1706.03762), residual and norm."""
 
-    def __init__(self, config: EncoderConfig, variables: Variables, scope: str):
+    def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
         super().__init__()
         c = config
         self.heads, self.head_size = c.num_attention_heads, c.head_size
@@ -71,7 +74,6 @@ class SelfAttention(tf.Module):
         self.norm = LayerNorm(
             variables, f"{scope}/output/LayerNorm", c.hidden_size, c.layer_norm_eps
         )
-        self.hidden_size = c.hidden_size
         self.scales = ScoreScales.of(c)
         self.attention_dropout_rate = c.attention_probs_dropout_prob
         self.hidden_dropout_rate = c.hidden_dropout_prob
@@ -101,7 +103,8 @@ class SelfAttention(tf.Module):
         probabilities = self.probabilities(scores, bias)
         probabilities = dropout(probabilities, self.attention_dropout_rate, training)
         context = tf.matmul(probabilities, split_heads(self.value(x)))  # [B, A, S, D]
-        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, self.hidden_size])
+        # x's shape, not [-1, H]: what is not known to be as large as x is not fused with it.
+        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), tf.shape(x))
         return self.norm(x + dropout(self.output(context), self.hidden_dropout_rate, training))
 
     def probabilities(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
@@ -119,7 +122,7 @@ class TalkingHeadsAttention(SelfAttention):
     """Attention whose heads are mixed linearly before and after the softmax
     (arxiv.org/abs/2003.02436; Model Garden's `TalkingHeadsAttention`)."""
 
-    def __init__(self, config: EncoderConfig, variables: Variables, scope: str):
+    def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
         super().__init__(config, variables, scope)
         A = config.num_attention_heads
         self.pre_softmax_weight = variables(f"{scope}/self/pre_softmax_weight", A, A)

@@ -6,13 +6,13 @@ import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm, dropout
-from hubexport.networks.variables import Variables
+from hubexport.networks.variables import NamedVariables
 
 
 class FeedForward(tf.Module):
     """Two dense layers with an activation between them, residual and norm: [N, H] -> [N, H]."""
 
-    def __init__(self, config: EncoderConfig, variables: Variables, scope: str):
+    def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
         super().__init__()
         c = config
         self.intermediate = Dense(
@@ -38,7 +38,7 @@ class GatedFeedForward(FeedForward):
     """The activated layer times a linear one (GEGLU of arxiv.org/abs/2002.05202, with biases, as
     Model Garden's `GatedFeedforward` has them)."""
 
-    def __init__(self, config: EncoderConfig, variables: Variables, scope: str):
+    def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
         super().__init__(config, variables, scope)
         self.gate = Dense(
             variables, f"{scope}/gate/dense", config.hidden_size, config.intermediate_size

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from hubexport.networks.variables import Variables, in_dtype
+from hubexport.networks.variables import NamedVariables, in_dtype
 
 ACTIVATIONS = {
     "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
@@ -24,7 +24,7 @@ class Dense(tf.Module):
     Rows, because a 2-D matmul with bias_add is what TensorFlow fuses into one kernel.
     """
 
-    def __init__(self, variables: Variables, scope: str, size_in: int, size_out: int):
+    def __init__(self, variables: NamedVariables, scope: str, size_in: int, size_out: int):
         super().__init__()
         self.kernel = variables(f"{scope}/kernel", size_in, size_out)
         self.bias = variables(f"{scope}/bias", size_out)
@@ -42,7 +42,7 @@ class LayerNorm(tf.Module):
     heed an epsilon below 1e-5.
     """
 
-    def __init__(self, variables: Variables, scope: str, size: int, epsilon: float):
+    def __init__(self, variables: NamedVariables, scope: str, size: int, epsilon: float):
         super().__init__()
         self.gamma = variables(f"{scope}/gamma", size)
         self.beta = variables(f"{scope}/beta", size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -11,6 +11,8 @@ import tensorflow as tf
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
 Shape = tuple[int, ...]
+NamedVariables = Callable[..., "tf.Variable | tf.Tensor"]
+"""Takes a variable's name and its shape's numbers; gives the variable, or its value."""
 
 
 def in_dtype(variable: tf.Variable, dtype: tf.DType | str) -> tf.Variable | tf.Tensor:
