@@ -37,6 +37,7 @@ def export_encoder(
     sp_model_file: PathLike | None = None,
     do_lower_case: bool | None = None,
     dtype: str = "float32",
+    variable_dtype: str = "float32",
     hidden_act: str | None = None,
     layer_norm_eps: float | None = None,
     hidden_dropout_prob: float | None = None,
@@ -64,7 +65,11 @@ def export_encoder(
       do_lower_case: whether the text was lower-cased; needed with a tokenizer file where nothing
         beside it says so.
       dtype: "float32", "bfloat16" or "float16": what the encoder computes its matmuls and
-        activations in, whatever the checkpoint's tensors are. Variables and outputs are float32.
+        activations in, whatever the checkpoint's tensors are. Outputs are float32.
+      variable_dtype: "float32", or `dtype`: what the dense layers' variables are stored in. They
+        are cast to `dtype` before anything is computed with them, so that outputs are the same to
+        the bit; stored so, they take half the memory and need no cast. For inference: in training,
+        steps that are small beside a weight would be lost.
       hidden_act, layer_norm_eps, hidden_dropout_prob, attention_probs_dropout_prob,
         max_position_embeddings: replace what layout and configuration say.
       validate: whether the written artifact must pass all gates of `hubexport.validate` before
@@ -100,6 +105,7 @@ def export_encoder(
         sp_model_file=sp_model_file,
         do_lower_case=do_lower_case,
         dtype=dtype,
+        variable_dtype=variable_dtype,
         **overrides,
     )
     check_time()
@@ -116,7 +122,7 @@ def export_encoder(
             heads=heads,
             pooler=pooler,
             tokenizer=tokenizer,
-            overrides={**overrides, "dtype": dtype},
+            overrides={**overrides, "dtype": dtype, "variable_dtype": variable_dtype},
         )
         check_target(Path(export_path), overwrite=overwrite, sources=[*sources, *job.files()])
         # While TensorFlow is imported and the network is traced.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,17 @@ class Job:
                 for name, weights in self.heads.weights.items()
             },
             "tokenizer": self.tokenizer.record(),
-            "warnings": [*self.pooler.warnings, *self.tokenizer.warnings],
+            "warnings": [*self.pooler.warnings, *self.tokenizer.warnings, *self._warnings()],
             "tensors": plan.report(),
             "skipped_tensors": {reason: list(names) for reason, names in plan.skipped.items()},
         }
+
+    def _warnings(self) -> Iterator[str]:
+        if (stored := self.family.config.variable_dtype) != "float32":
+            yield (
+                f"the variables of dense layers are stored in {stored}: for inference, since in "
+                "training steps that are small beside a weight would be lost"
+            )
 
 
 def make_job(

@@ -14,7 +14,8 @@ from hubexport.saved_model.reusable import EncoderParts, reusable_encoder
 def build(job: Job) -> tuple[tf.train.Checkpoint, dict[str, Any]]:
     """The traced root object and its signatures; its variables hold nothing yet."""
     family, heads, pooler = job.family, job.heads, job.pooler
-    variables = Variables({name: value.shape for name, value in job.plan.values.items()})
+    shapes = {name: value.shape for name, value in job.plan.values.items()}
+    variables = Variables(shapes, family.config.variable_dtype)
     encoder = family.network(variables)
     pooled_output = pooler.pooled_output(family.config, variables)
     own = list(variables.made().values())

@@ -47,13 +47,18 @@ class ScoreScales(NamedTuple):
         infinite score makes the softmax NaN. In narrow dtypes queries are therefore made smaller
         first: by a power of two, which rounds nothing but what becomes subnormal (2**-17 at most,
         in terms of the query), and large enough for products up to 1.6e7. The rest of the factor
-        waits until the scores are float32, where it is not rounded either. bfloat16, with float32's
-        range, does not need the first step and loses nothing by it.
+        waits until the scores are float32, where it is not rounded either. bfloat16 has the range
+        of float32: there a power of two, as for heads of 64, rounds nothing at all, and is applied
+        where it is fused with the product.
         """
         scale = 1.0 / math.sqrt(config.head_size)
-        if config.dtype == "float32":
+        if config.dtype == "float32" or (config.dtype == "bfloat16" and _is_power_of_two(scale)):
             return cls(query=1.0, scores=scale, widened=1.0)
         return cls(query=2.0**-8, scores=1.0, widened=2.0**8 * scale)
+
+
+def _is_power_of_two(x: float) -> bool:
+    return math.frexp(x)[0] == 0.5
 
 
 def _scaled(x: tf.Tensor, factor: float) -> tf.Tensor:
@@ -113,9 +118,15 @@ class SelfAttention(tf.Module):
         return self.softmax(scores, bias)
 
     def softmax(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """The softmax over keys, in float32, as the bias must be: -1e9 is no float16."""
-        widened = _scaled(tf.cast(scores, tf.float32), self.scales.widened)
-        return tf.cast(tf.nn.softmax(widened + bias), scores.dtype)
+        """The softmax over keys, in float32.
+
+        Where nothing is left to scale, the bias is added in the network's dtype: 0 changes no
+        score, and -1e9 rounded is as good. (It is no float16, for which something is left.)
+        """
+        dtype = scores.dtype if self.scales.widened == 1.0 else tf.float32
+        widened = _scaled(tf.cast(scores, dtype), self.scales.widened)
+        masked = widened + tf.cast(bias, dtype, name="mask_bias")
+        return tf.cast(tf.nn.softmax(tf.cast(masked, tf.float32)), scores.dtype)
 
 
 class TalkingHeadsAttention(SelfAttention):
@@ -125,8 +136,8 @@ class TalkingHeadsAttention(SelfAttention):
     def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
         super().__init__(config, variables, scope)
         A = config.num_attention_heads
-        self.pre_softmax_weight = variables(f"{scope}/self/pre_softmax_weight", A, A)
-        self.post_softmax_weight = variables(f"{scope}/self/post_softmax_weight", A, A)
+        self.pre_softmax_weight = variables(f"{scope}/self/pre_softmax_weight", A, A, dense=True)
+        self.post_softmax_weight = variables(f"{scope}/self/post_softmax_weight", A, A, dense=True)
 
     def probabilities(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         mixed = self._mix(scores, self.pre_softmax_weight)

@@ -16,9 +16,12 @@ class EncoderConfig:
     """Everything that shapes the network, in the terms of google-research/bert.
 
     Attributes:
-      dtype: of `DTYPES`, what matmuls and activations are computed in. Variables, layer norms,
-        the softmax and outputs are float32 whatever it is. How the checkpoint keeps its tensors is
-        another matter.
+      dtype: of `DTYPES`, what matmuls and activations are computed in. Layer norms, the softmax
+        and outputs are float32 whatever it is. How the checkpoint keeps its tensors is another
+        matter.
+      variable_dtype: "float32", or `dtype`: what the variables are stored in that are cast to
+        `dtype` before anything is computed with them, which are dense layers'. All others are
+        float32.
     """
 
     vocab_size: int
@@ -34,6 +37,7 @@ class EncoderConfig:
     hidden_dropout_prob: float
     attention_probs_dropout_prob: float
     dtype: str = "float32"
+    variable_dtype: str = "float32"
 
     @property
     def head_size(self) -> int:
@@ -55,4 +59,7 @@ class EncoderConfig:
         # By name only: TensorFlow's and NumPy's dtypes equal their names, but fit no JSON.
         if not isinstance(self.dtype, str) or self.dtype not in DTYPES:
             wrong.append(f"dtype {self.dtype!r}; {', '.join(DTYPES)}")
+        elif self.variable_dtype not in ("float32", self.dtype):
+            possible = " or ".join(dict.fromkeys(("float32", f"the dtype, {self.dtype}")))
+            wrong.append(f"variable_dtype {self.variable_dtype!r}; {possible}")
         return wrong

@@ -81,7 +81,7 @@ class NextSentencePrediction(tf.Module):
         super().__init__()
         self.pooler = trained_on()
         self.output_weights = variables(
-            "cls/seq_relationship/output_weights", 2, config.hidden_size
+            "cls/seq_relationship/output_weights", 2, config.hidden_size, dense=True
         )
         self.output_bias = variables("cls/seq_relationship/output_bias", 2)
         self.dtype = config.dtype

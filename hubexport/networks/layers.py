@@ -1,6 +1,6 @@
 """The small layers that everything else is made of.
 
-They compute in the dtype of what they are given, and cast float32 variables to it. What loses too
+They compute in the dtype of what they are given, and cast variables to it. What loses too
 much in a narrow dtype is computed in float32 and cast back.
 """
 
@@ -26,8 +26,8 @@ class Dense(tf.Module):
 
     def __init__(self, variables: NamedVariables, scope: str, size_in: int, size_out: int):
         super().__init__()
-        self.kernel = variables(f"{scope}/kernel", size_in, size_out)
-        self.bias = variables(f"{scope}/bias", size_out)
+        self.kernel = variables(f"{scope}/kernel", size_in, size_out, dense=True)
+        self.bias = variables(f"{scope}/bias", size_out, dense=True)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         rows = tf.matmul(x, in_dtype(self.kernel, x.dtype))

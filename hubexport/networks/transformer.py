@@ -57,7 +57,7 @@ class Stack:
             weights: dict[str, tf.Tensor],
             training: bool,
         ) -> tf.Tensor:
-            def given(name: str, *shape: int) -> tf.Tensor:
+            def given(name: str, *shape: int, dense: bool = False) -> tf.Tensor:
                 return weights[name]
 
             return make_block(given, "block")(x, bias, shape, training)
@@ -80,8 +80,8 @@ def _asked_for(
     """The variables of a block, by names that are the same for each of a stack."""
     found = {}
 
-    def ask(name: str, *shape: int) -> tf.Variable:
-        variable = variables(name, *shape)
+    def ask(name: str, *shape: int, dense: bool = False) -> tf.Variable:
+        variable = variables(name, *shape, dense=dense)
         found["block" + name.removeprefix(scope)] = variable
         return variable
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 import tensorflow as tf
 
@@ -11,8 +12,17 @@ import tensorflow as tf
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
 Shape = tuple[int, ...]
-NamedVariables = Callable[..., "tf.Variable | tf.Tensor"]
-"""Takes a variable's name and its shape's numbers; gives the variable, or its value."""
+
+
+class NamedVariables(Protocol):
+    """What hands out variables by name, or their values."""
+
+    def __call__(self, name: str, *shape: int, dense: bool = False) -> tf.Variable | tf.Tensor:
+        """The variable of that name; the network says the shape that it relies on.
+
+        Args:
+          dense: whether it is only ever used cast to the network's dtype.
+        """
 
 
 def in_dtype(variable: tf.Variable, dtype: tf.DType | str) -> tf.Variable | tf.Tensor:
@@ -32,14 +42,16 @@ class Variables:
 
     Args:
       shapes: every variable that may be asked for.
+      dense_dtype: of those that are dense layers'; all others are float32.
     """
 
-    def __init__(self, shapes: Mapping[str, Shape]):
+    def __init__(self, shapes: Mapping[str, Shape], dense_dtype: str = "float32"):
         self._shapes = dict(shapes)
+        self._dense_dtype = dense_dtype
         self._made: dict[str, tf.Variable] = {}
 
-    def __call__(self, name: str, *shape: int) -> tf.Variable:
-        """The float32 variable of that name; the network says the shape that it relies on.
+    def __call__(self, name: str, *shape: int, dense: bool = False) -> tf.Variable:
+        """As of `NamedVariables`.
 
         Raises:
           ValueError: the name is not in `shapes`, or has another shape there: the network and
@@ -48,11 +60,10 @@ class Variables:
         if self._shapes.get(name) != shape:
             raise ValueError(f"{name}: the network has {shape}, the table {self._shapes.get(name)}")
         if name not in self._made:
-            variable = UninitializedVariable(
-                dtype=tf.float32, shape=shape, name=name, trainable=True
-            )
+            dtype = tf.as_dtype(self._dense_dtype if dense else "float32")
+            variable = UninitializedVariable(dtype=dtype, shape=shape, name=name, trainable=True)
             # An uninitialized variable cannot be saved; one that holds [0] elements can.
-            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tf.zeros([0]))
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tf.zeros([0], dtype))
             self._made[name] = variable
         return self._made[name]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hubexport.checkpoints.source import LazyTensor, byte_view, read_region
+from hubexport.checkpoints.source import LazyTensor, byte_view, numpy_dtype, read_region
 from hubexport.checkpoints.tensorflow import OBJECT_GRAPH_KEY, VALUE_SUFFIX, read_object_graph
+from hubexport.errors import CheckpointError
 from hubexport.families.tensor_map import AsIs, HeadsMerged, Shape
 from hubexport.tf_formats import bundle
 
@@ -21,7 +22,7 @@ class Value:
     """Where a variable's value comes from.
 
     Attributes:
-      shape: of the variable, whose dtype is float32.
+      shape: of the variable.
       tensor: what is read: float32, or a narrower float that float32 holds exactly.
       transform: what is done to it.
     """
@@ -37,6 +38,7 @@ class Value:
 
     @property
     def nbytes(self) -> int:
+        """In float32."""
         return self.size * 4
 
     def pieces(self) -> Iterator[memoryview]:
@@ -63,10 +65,11 @@ def fill_variables(
     Args:
       saved_model: the directory.
       values: by the variable's name.
-      progress: called with the number of bytes of each piece written.
+      progress: called with the number of bytes of each piece read, as float32.
 
     Raises:
       RuntimeError: the SavedModel's variables are not those of `values`.
+      CheckpointError: a number is too large for its variable's dtype.
     """
     old = saved_model / "variables"
     hollow = old.rename(saved_model / "variables.hollow")
@@ -86,8 +89,30 @@ def fill_variables(
                 )
                 writer.copy(entry, pieces)
             else:
-                writer.add(key, "float32", value.shape, _counted(value.pieces(), progress))
+                pieces = _counted(value.pieces(), progress)
+                if entry.dtype != "float32":
+                    pieces = _narrowed(pieces, entry.dtype, value.tensor.name)
+                writer.add(key, entry.dtype, value.shape, pieces)
     shutil.rmtree(hollow)
+
+
+def _narrowed(pieces: Iterator[memoryview], dtype: str, tensor: str) -> Iterator[memoryview]:
+    """Pieces of float32 in a narrower dtype, rounded to nearest, ties to even, as by tf.cast.
+
+    Raises:
+      CheckpointError: a number is too large for the dtype.
+    """
+    for piece in pieces:
+        values = np.frombuffer(piece, "<f4")
+        with np.errstate(over="ignore"):
+            narrow = values.astype(numpy_dtype(dtype))
+        if too_large := np.count_nonzero(np.isinf(narrow) & np.isfinite(values)):
+            raise CheckpointError(
+                f"the weights do not fit into {dtype}",
+                [("tensor", tensor), ("too large", f"{too_large:,} or more of its numbers")],
+                "export with --variable_dtype=float32, and with a --dtype of float32's range.",
+            )
+        yield byte_view(narrow)
 
 
 def _counted(

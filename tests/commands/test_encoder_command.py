@@ -550,6 +550,7 @@ def test_record(exported):
     assert record["command"] == [
         "hubexport", "encoder", "--checkpoint=bert_model.ckpt", "--heads=auto",
         "--vocab_file=vocab.txt", "--do_lower_case", "--dtype=float32",
+        "--variable_dtype=float32",
     ]  # fmt: skip
     assert [file["name"] for file in record["checkpoint"]["files"]] == [
         prefix.name + ".index",
@@ -562,6 +563,7 @@ def test_record(exported):
         "shape": [16, 16],
         "tensor": "bert/pooler/dense/kernel",
         "dtype": "float32",
+        "variable_dtype": "float32",
         "transform": "as is",
     }
     assert record["architecture"]["hidden_act"] == "gelu_tanh"
@@ -581,7 +583,7 @@ def test_dtype(exported, tmp_path, capsys):
     assert float32["architecture"].pop("dtype") == "float32"
     assert record["architecture"] == float32["architecture"]
     assert record["overrides"] == {}
-    assert record["command"][-1] == "--dtype=bfloat16"
+    assert record["command"][-2:] == ["--dtype=bfloat16", "--variable_dtype=float32"]
     assert record["tensors"] == float32["tensors"]
 
 

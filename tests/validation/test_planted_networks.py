@@ -23,14 +23,14 @@ def mask_ignored(patch: Patch) -> None:
     from hubexport.networks import transformer
 
     old = transformer.mask_bias
-    patch.setattr(transformer, "mask_bias", lambda mask: 0.0 * old(mask))
+    patch.setattr(transformer, "mask_bias", lambda mask, shape: 0.0 * old(mask, shape))
 
 
 def mask_inverted(patch: Patch) -> None:
     from hubexport.networks import transformer
 
     old = transformer.mask_bias
-    patch.setattr(transformer, "mask_bias", lambda mask: old(1 - mask))
+    patch.setattr(transformer, "mask_bias", lambda mask, shape: old(1 - mask, shape))
 
 
 def scale_forgotten(patch: Patch) -> None:

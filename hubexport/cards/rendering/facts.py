@@ -139,9 +139,12 @@ class EncoderFacts(Facts):
 
     @property
     def all_trainable(self) -> bool:
-        """Whether the artifact says that each of its variables is trainable."""
+        """Whether the artifact says that each of its variables is trainable, and none is stored
+        too narrow for it."""
         root = (self.record.get("saved_model") or {}).get("root") or {}
-        return bool(root) and root["trainable_variables"] == root["variables"] > 0
+        stored = (self.record.get("architecture") or {}).get("variable_dtype", "float32")
+        every = bool(root) and root["trainable_variables"] == root["variables"] > 0
+        return every and stored == "float32"
 
     @property
     def default_is_pooled(self) -> bool:

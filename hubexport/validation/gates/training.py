@@ -13,6 +13,7 @@ from hubexport.validation.cases import Tensors
 from hubexport.validation.context import Context
 from hubexport.validation.gates.failing import failure
 from hubexport.validation.gates.losses import loss_of
+from hubexport.validation.graph_calls import nodes_of_calls
 from hubexport.validation.results import GateResult, Measurement, at_most, judge, not_run
 
 NAME = "training"
@@ -44,9 +45,13 @@ def _dropout(context: Context, encoder: LoadedEncoder, inputs: Tensors) -> Itera
     if context.record is not None:
         layers = config["num_hidden_layers"]
         expected = (1 + 2 * layers if hidden else 0) + (layers if attention else 0)
-        found = sum(context.summary.ops.get(op, 0) for op in _RANDOM)
+        assert context.saved_model is not None
+        found = nodes_of_calls(context.saved_model, _RANDOM)
         yield Measurement(
-            "dropout: places in the graph", found == expected, str(found), str(expected)
+            "dropout: places in the graphs of calls",
+            found == {0, expected},
+            ", ".join(map(str, sorted(found))),
+            f"{expected}, and 0 without training" if expected else "0",
         )
     still = encoder(inputs)
     passes = [encoder(inputs, training=True) for _ in range(_PASSES)]

@@ -11,12 +11,15 @@ from hubexport.cards.schema import EncoderCard, Model
 
 
 def fine_tunable(card: Model, record: Mapping[str, Any] | None) -> bool:
-    """Whether training changes the artifact: an encoder's record says; preprocessors never train.
+    """Whether an artifact is for training, too: an encoder's record says; preprocessors never are.
 
-    Without a record an encoder is, since the exporter makes all of its variables trainable.
+    Without a record an encoder is, since the exporter makes all of its variables trainable, and
+    float32 unless it is told otherwise.
     """
     root = ((record or {}).get("saved_model") or {}).get("root") or {}
-    return isinstance(card, EncoderCard) and root.get("trainable_variables", 1) > 0
+    stored = ((record or {}).get("architecture") or {}).get("variable_dtype", "float32")
+    trainable = stored == "float32" and root.get("trainable_variables", 1) > 0
+    return isinstance(card, EncoderCard) and trainable
 
 
 def distinct(texts: Iterable[str | None]) -> list[str]:
