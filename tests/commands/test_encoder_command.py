@@ -563,7 +563,6 @@ def test_record(exported):
         "shape": [16, 16],
         "tensor": "bert/pooler/dense/kernel",
         "dtype": "float32",
-        "variable_dtype": "float32",
         "transform": "as is",
     }
     assert record["architecture"]["hidden_act"] == "gelu_tanh"
