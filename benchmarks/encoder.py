@@ -1,8 +1,9 @@
-"""The exported encoder against others, interleaved: throughput, load, training step.
+"""The exported encoder against others, interleaved: export, start, throughput, training, texts.
 
 python benchmarks/encoder.py                         every model and task
-python benchmarks/encoder.py --models=L-4_H-256      one model
-python benchmarks/encoder.py --quick                 short tasks, few turns: a look
+python benchmarks/encoder.py --models=L-4_H-256      one model; what is known of others is kept
+python benchmarks/encoder.py --quick                 short tasks: a look
+python benchmarks/encoder.py --render                the report again, measuring nothing
 
 Contenders: tf-models-official's export of the same checkpoint (the peer), the matrix products alone
 (the machine's own limit), and the same network in transformers on PyTorch: eager, compiled with
@@ -14,143 +15,121 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from interleaving import Contender, Task, Timing, in_turn, ratio
-from models import MODELS, Model, make
+from interleaving import Contender, Task, in_turn, starts
+from models import MODELS, NARROW, OURS, Model, make
 from plots import speed_up
 from processes import machine
+from report import PACKAGES, picture, report, rows
+from tasks import tasks
 
 HERE = Path(__file__).parent
-SHAPES = ((1, 128), (8, 128), (32, 128), (32, 512))
-PADDED = 0.4  # mean share of padding in tasks with it
-OURS = "hubexport"
-_SEVERAL = 1.02  # ratios nearer to 1 are no difference
-_NOTES = (
-    "- peer: tf-models-official's export of the same checkpoint",
-    "- bfloat16: hubexport's export with `--dtype=bfloat16`",
-    "- products: the matrix products of the encoder alone, in float32: the machine's own limit",
-    "- transformers: the network in PyTorch with SDPA, eager; compiled: torch.compile with frozen",
-    "  weights; bfloat16: compiled, weights in bfloat16",
-    "- a task is a call, sequences x tokens; training is a step of gradient descent with dropout",
-)
+# These start in seconds; those that compile are started once.
+_CHEAP = ("peer", OURS, *NARROW, "transformers")
+# Their preprocessing is that of another contender, and so is its time.
+_SAME_TOKENIZER = (*NARROW, "transformers compiled")
+_FIELDS = {"model", "machine", "versions", "turns", "exports", "starts", "results"}
 
 
-def tasks(model: Model, *, quick: bool) -> Iterator[Task]:
-    """What is timed, the most important first."""
-    shapes = SHAPES[:2] if quick or model.layers > 12 else SHAPES
-    if model.hidden_size > 256:
-        shapes = shapes[:3]  # a turn of the last one would take minutes
-    yield from (Task("encoder", rows, tokens) for rows, tokens in shapes)
-    yield Task("encoder", 8, 128, PADDED)
-    yield Task("signature", 8, 128)
-    yield Task("training", 8, 128)
-    if not quick and not model.talking_heads:
-        yield Task("compiled", 8, 128)
-        yield Task("mlm", 8, 128)
-
-
-def measure(model: Model, directory: Path, turns: int, *, quick: bool) -> dict[str, object]:
-    """All tasks of a model: facts and timings, for JSON."""
-    commands = make(model, directory)
-    contenders = {}
-    for name, arguments in commands.items():
-        print(f"{model.name}: starting {name}", flush=True)
-        contenders[name] = Contender(arguments)
+def measure(
+    model: Model, directory: Path, turns: int, seconds: float, *, quick: bool, long: bool
+) -> dict[str, Any]:
+    """Everything about a model: facts and timings, for JSON."""
+    print(f"{model.name}: exporting", flush=True)
+    commands, exports = make(model, directory, min(turns, 3))
+    print(f"{model.name}: starting contenders", flush=True)
+    cheap = {name: arguments for name, arguments in commands.items() if name in _CHEAP}
+    started = starts(cheap, min(turns, 5))
+    contenders: dict[str, Contender] = {}
     results = []
     try:
-        for task in tasks(model, quick=quick):
-            able = {n: c for n, c in contenders.items() if task.call == "encoder" or _saved(n)}
-            found = in_turn(able, task, turns)
+        for name, arguments in commands.items():
+            contenders[name] = Contender(arguments)
+            started.setdefault(name, [contenders[name].facts])
+        for task, count in tasks(model, turns, quick=quick, long=long):
+            able = {name: each for name, each in contenders.items() if task.call in each.calls}
+            if task.call in ("preprocessing", "text"):
+                same_ids(able, task)
+            if task.call == "training":
+                able.pop("bfloat16 stored", None)  # it is for inference
+            if task.call == "preprocessing":
+                able = {name: each for name, each in able.items() if name not in _SAME_TOKENIZER}
+            found = in_turn(able, task, count, seconds)
             results.append((task.__dict__, {n: timing.turns for n, timing in found.items()}))
             print("\n".join(rows(task, found)), flush=True)
     finally:
         for contender in contenders.values():
             contender.close()
-    facts = {name: contender.facts for name, contender in contenders.items()}
-    return {"model": model.name, "facts": facts, "results": results}
+    return {
+        "model": model.name,
+        "machine": machine(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "turns": turns,
+        "exports": exports,
+        "starts": {name: started[name] for name in commands},
+        "results": results,
+    }
 
 
-def _saved(name: str) -> bool:
-    return name in (OURS, "bfloat16", "peer")
+def same_ids(contenders: Mapping[str, Contender], task: Task) -> None:
+    """Fails unless all make the same token ids of a task's texts: else they do other work."""
+    expected = contenders[OURS].ids(task)
+    for name, contender in contenders.items():
+        if contender.ids(task) != expected:
+            raise RuntimeError(f"{name} gives other token ids than {OURS} for {task}")
 
 
-def rows(task: Task, found: Mapping[str, Timing]) -> list[str]:
-    """Lines of a table: a contender each, with what can be said of the two."""
-    ours = found[OURS]
-    lines = []
-    for name, timing in found.items():
-        low, middle, high = ratio(ours, timing)
-        said = f"{middle:.2f} ({low:.2f} to {high:.2f})" if name != OURS else ""
-        lines.append(
-            f"| {title(task)} | {name} | {timing.median * 1000:,.1f} | {said} | "
-            f"{verdict(low, high) if name != OURS else ''} |"
-        )
-    return lines
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """What was measured before, by model; what an older form of this program wrote is left out."""
+    entries = json.loads(path.read_text()) if path.exists() else []
+    return {each["model"]: each for each in entries if set(each) >= _FIELDS}
 
 
-def title(task: Task) -> str:
-    padding = f", {task.padding:.0%} padding" if task.padding else ""
-    return f"{task.call} {task.rows} x {task.tokens}{padding}"
-
-
-def verdict(low: float, high: float) -> str:
-    """Who is faster; nobody where the turns do not agree."""
-    if low > _SEVERAL:
-        return "hubexport is faster"
-    if high < 1 / _SEVERAL:
-        return "hubexport is slower"
-    return "no difference beyond the spread"
-
-
-def report(measured: Sequence[Mapping[str, object]], turns: int) -> str:
-    """The document: a section for each model."""
-    versions = ", ".join(
-        f"{name} {version(name)}"
-        for name in ("tensorflow", "tf-models-official", "torch", "transformers")
-    )
-    lines = [
-        "# Measured: the exported encoder", "",
-        f"{machine()}; {versions}. {turns} turns, contenders in turn; ratios are "
-        "the others' times over ours, pair by pair: median, lowest and highest.", "",
-        *_NOTES, "",
-    ]  # fmt: skip
-    for each in measured:
-        lines += [f"## {each['model']}", "", "| | load | first call |", "|---|---:|---:|"]
-        for name, facts in each["facts"].items():  # type: ignore[attr-defined]
-            lines.append(f"| {name} | {facts['load']:.2f} s | {facts['first']:.2f} s |")
-        lines += ["", "| task | contender | ms | over ours | |", "|---|---|---:|---:|---|"]
-        for task, found in each["results"]:  # type: ignore[attr-defined]
-            timings = {name: Timing(tuple(values)) for name, values in found.items()}
-            lines += rows(Task(**task), timings)
-        lines += ["", f"![{each['model']}]({picture(each)})", ""]
-    return "\n".join(lines)
-
-
-def picture(measured: Mapping[str, object]) -> str:
-    """The file name of a model's plot."""
-    return f"performance-{measured['model']}.svg"
+def write(entries: Mapping[str, Mapping[str, Any]], output: Path) -> None:
+    """The report and its plots."""
+    ordered = [entries[name] for name in MODELS if name in entries]
+    findings = HERE / "findings.md"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(report(ordered, findings.read_text() if findings.exists() else ""))
+    for each in ordered:
+        speed_up(each, output.with_name(picture(each)))
+    print(f"written: {output}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
-    parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--turns", type=int, default=7, help="counted turns of a task (default 7)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a turn (default 1)")
+    parser.add_argument("--quick", action="store_true", help="leave out what takes long")
+    parser.add_argument("--long", action="store_true", help="32 x 512 tokens for BERT-large too")
+    parser.add_argument("--render", action="store_true", help="measure nothing, write the report")
+    parser.add_argument("--json", type=Path, default=HERE / "encoder.json")
     parser.add_argument("--output", type=Path, default=HERE.parent / "docs" / "performance.md")
     arguments = parser.parse_args()
-    measured = []
-    with tempfile.TemporaryDirectory(prefix="hubexport-benchmark-") as directory:
-        for name in arguments.models.split(","):
-            work = Path(directory, name)
-            measured.append(measure(MODELS[name], work, arguments.turns, quick=arguments.quick))
-    (HERE / "encoder.json").write_text(json.dumps(measured, indent=1) + "\n")
-    arguments.output.write_text(report(measured, arguments.turns))
-    for each in measured:
-        speed_up(each, title, arguments.output.with_name(picture(each)))
-    print(f"written: {arguments.output}")
+    if arguments.render:
+        write(read(arguments.json), arguments.output)
+        return
+    names = arguments.models.split(",")
+    if unknown := set(names) - set(MODELS):
+        parser.error(f"no such model: {', '.join(sorted(unknown))}")
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="hubexport-benchmark-") as directory:
+            measured = measure(
+                MODELS[name], Path(directory), arguments.turns, arguments.seconds,
+                quick=arguments.quick, long=arguments.long,
+            )  # fmt: skip
+        # After each model, so that an interrupted run keeps what it measured.
+        measured = json.loads(json.dumps(measured))
+        entries = {**read(arguments.json), name: measured}
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        ordered = [entries[each] for each in MODELS if each in entries]
+        arguments.json.write_text(json.dumps(ordered, indent=1) + "\n")
+        write(entries, arguments.output)
 
 
 if __name__ == "__main__":

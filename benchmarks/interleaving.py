@@ -19,7 +19,8 @@ class Task:
     """What is timed: a call on inputs of a shape.
 
     Attributes:
-      call: `encoder`, `mlm`, `signature`, `compiled` or `training`.
+      call: `encoder`, `mlm`, `signature`, `session`, `compiled` or `training`; of texts, of which
+        `tokens` is the length that they are padded to, `preprocessing` or `text`.
       rows, tokens: batch size and sequence length.
       padding: mean share of padding.
     """
@@ -35,6 +36,7 @@ class Contender:
 
     Attributes:
       facts: `load` and `first` in seconds, `resident` in MiB.
+      calls: what it can do, as tasks call it.
     """
 
     def __init__(self, arguments: Sequence[str], python: str = sys.executable):
@@ -44,18 +46,27 @@ class Contender:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.facts: dict[str, float] = self._answer()
+        said = self._answer()
+        self.calls = frozenset(said.pop("calls"))
+        self.facts: dict[str, float] = said
 
     def run(self, task: Task, runs: int) -> list[float]:
         """Seconds of each run."""
-        request = {**dataclasses.asdict(task), "runs": runs}
-        assert self._process.stdin is not None
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        return self._answer()["seconds"]
+        return self._ask(task, runs=runs)["seconds"]
+
+    def ids(self, task: Task) -> list[list[int]]:
+        """Token ids of the texts of a task."""
+        return self._ask(dataclasses.replace(task, call="preprocessing"), ids=True)["ids"]
 
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    def _ask(self, task: Task, **more: int) -> Any:
+        assert self._process.stdin is not None
+        request = {**dataclasses.asdict(task), **more}
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return self._answer()
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -77,7 +88,7 @@ class Timing:
 
 
 def in_turn(
-    contenders: Mapping[str, Contender], task: Task, turns: int, seconds: float = 1.0
+    contenders: Mapping[str, Contender], task: Task, turns: int, seconds: float
 ) -> dict[str, Timing]:
     """Times a task: A B C A B C ..., each for about `seconds` a turn; the first is not counted."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
@@ -89,6 +100,18 @@ def in_turn(
             if turn:
                 found[name].append(took)
     return {name: Timing(tuple(values)) for name, values in found.items()}
+
+
+def starts(commands: Mapping[str, Sequence[str]], turns: int) -> dict[str, list[dict[str, float]]]:
+    """Facts of fresh processes, A B C A B C ...; the first turn is not counted."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    for turn in range(turns + 1):
+        for name, arguments in commands.items():
+            contender = Contender(arguments)
+            contender.close()
+            if turn:
+                found[name].append(contender.facts)
+    return found
 
 
 def ratio(ours: Timing, theirs: Timing) -> tuple[float, float, float]:

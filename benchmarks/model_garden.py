@@ -3,6 +3,7 @@
 python model_garden.py checkpoint DIRECTORY [SIZES]     BertPretrainerV2.checkpoint_items
 python model_garden.py export DIRECTORY OUT [SIZES]     tf-models-official's export with .mlm
 python model_garden.py talking_heads DIRECTORY OUT      talking-heads BERT-base, and its SavedModel
+python model_garden.py preprocessing VOCABULARY OUT     tf-models-official's preprocessor
 
 SIZES: a JSON file with values of the configuration; BERT-base without it.
 """
@@ -81,6 +82,18 @@ def export(directory, out, sizes=None):
     )
 
 
+def preprocessing(vocabulary, out):
+    from official.nlp.tools import export_tfhub_lib
+
+    export_tfhub_lib.export_preprocessing(
+        out,
+        vocab_file=vocabulary,
+        do_lower_case=True,
+        tokenize_with_offsets=False,
+        default_seq_length=128,
+    )
+
+
 def talking_heads(directory, out):
     """Model Garden has no exporter for it: the SavedModel is Keras' own."""
     import tensorflow as tf
@@ -134,6 +147,10 @@ def talking_heads(directory, out):
 
 
 if __name__ == "__main__":
-    {"checkpoint": checkpoint, "export": export, "talking_heads": talking_heads}[sys.argv[1]](
-        *sys.argv[2:]
-    )
+    commands = {
+        "checkpoint": checkpoint,
+        "export": export,
+        "talking_heads": talking_heads,
+        "preprocessing": preprocessing,
+    }
+    commands[sys.argv[1]](*sys.argv[2:])

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from processes import run
+from processes import Run, alternate, run
 
-HERE = Path(__file__).parent
+OURS = "hubexport"
 VOCAB_SIZE = 30522
+_GARDEN = [sys.executable, str(Path(__file__).with_name("model_garden.py"))]
+_HUBEXPORT = [sys.executable, "-m", "hubexport"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,42 +50,89 @@ MODELS = {
 }
 
 
-def make(model: Model, directory: Path) -> dict[str, list[str]]:
-    """Makes a model's files; name of a contender -> the arguments of its process."""
+NARROW = {
+    "bfloat16": ["--dtype=bfloat16"],
+    "bfloat16 stored": ["--dtype=bfloat16", "--variable_dtype=bfloat16"],
+}
+"""Contenders that are ours in a narrow dtype: what they are exported with."""
+
+Commands = dict[str, list[str]]
+"""Name of a contender -> the arguments of its process."""
+
+
+def make(model: Model, directory: Path, turns: int) -> tuple[Commands, dict[str, Any]]:
+    """Makes a model's files: the contenders' commands, and by name what exporting took, for JSON.
+
+    The exports that are compared run `turns` times in turn, after one that is not counted.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     sizes = directory / "sizes.json"
     sizes.write_text(json.dumps(model.config()))
-    products = {
+    source, peer = directory / "checkpoint", directory / "peer"
+    exporters = {OURS: _exporter(_ours(source, directory / OURS), directory / OURS)}
+    if model.talking_heads:  # Model Garden has no exporter for it
+        run([*_GARDEN, "talking_heads", str(source), str(peer)])
+    else:
+        run([*_GARDEN, "checkpoint", str(source), str(sizes)])
+        exporters["peer"] = _exporter(
+            [*_GARDEN, "export", str(source), str(peer), str(sizes)], peer
+        )
+    runs = alternate(exporters, turns)
+    for name, options in NARROW.items():
+        runs[name] = [run([*_ours(source, directory / name), *options])]
+    exports = {
+        name: {
+            "runs": [dataclasses.asdict(each) for each in runs.get(name, [])],
+            "size": (directory / name / "saved_model.pb").stat().st_size,
+        }
+        for name in ("peer", OURS, *NARROW)
+    }
+    return _commands(model, directory, source / "vocab.txt"), exports
+
+
+def _commands(model: Model, directory: Path, vocabulary: Path) -> Commands:
+    """Makes what stands beside the encoders: preprocessors, sizes, the network in PyTorch."""
+    preprocessor, peers = directory / "preprocessor", directory / "peer_preprocessor"
+    run([
+        *_HUBEXPORT, "preprocessor", f"--vocab_file={vocabulary}", "--do_lower_case",
+        f"--export_path={preprocessor}",
+    ])  # fmt: skip
+    run([*_GARDEN, "preprocessing", str(vocabulary), str(peers)])
+    texts = f"texts={vocabulary}"
+    contenders = {
+        name: ["saved_model", str(directory / name), f"preprocessor={made}", texts]
+        for name, made in (("peer", peers), *((name, preprocessor) for name in (OURS, *NARROW)))
+    }
+    sizes = {
         **model.config(), "num_hidden_layers": model.layers, "talking_heads": model.talking_heads
     }  # fmt: skip
-    (directory / "products.json").write_text(json.dumps(products))
-    source, peer = directory / "checkpoint", directory / "peer"
-    garden = [sys.executable, str(HERE / "model_garden.py")]
-    if model.talking_heads:
-        run([*garden, "talking_heads", str(source), str(peer)])
-    else:
-        run([*garden, "checkpoint", str(source), str(sizes)])
-        run([*garden, "export", str(source), str(peer), str(sizes)])
-    contenders = {"peer": ["saved_model", str(peer)]}
-    for dtype in ("float32", "bfloat16"):
-        ours = directory / dtype
-        run([
-            sys.executable, "-m", "hubexport", "encoder",
-            f"--encoder_config={source / 'encoder.yaml'}", f"--checkpoint={source / 'ckpt-1'}",
-            f"--vocab_file={source / 'vocab.txt'}", "--do_lower_case", f"--dtype={dtype}",
-            f"--export_path={ours}",
-        ])  # fmt: skip
-        contenders["hubexport" if dtype == "float32" else dtype] = ["saved_model", str(ours)]
+    (directory / "products.json").write_text(json.dumps(sizes))
     contenders["products"] = ["products", str(directory / "products.json")]
     if not model.talking_heads:
-        hugging_face = directory / "hugging_face"
-        run([sys.executable, "-c", _HUGGING_FACE, str(sizes), str(hugging_face)])
-        contenders["transformers"] = ["transformers", str(hugging_face)]
-        contenders["transformers compiled"] = ["transformers", str(hugging_face), "compile=1"]
-        contenders["transformers bfloat16"] = [
-            "transformers", str(hugging_face), "dtype=bfloat16", "compile=1"
-        ]  # fmt: skip
+        network = str(directory / "hugging_face")
+        run([sys.executable, "-c", _HUGGING_FACE, str(directory / "sizes.json"), network])
+        eager = ["transformers", network]
+        tokenizer = [f"vocabulary={vocabulary}", texts]
+        contenders["transformers"] = [*eager, *tokenizer]
+        contenders["transformers compiled"] = [*eager, "compile=1", *tokenizer]
+        contenders["transformers bfloat16"] = [*eager, "dtype=bfloat16", "compile=1"]
     return contenders
+
+
+def _ours(source: Path, out: Path) -> list[str]:
+    return [
+        *_HUBEXPORT, "encoder",
+        f"--encoder_config={source / 'encoder.yaml'}", f"--checkpoint={source / 'ckpt-1'}",
+        f"--vocab_file={source / 'vocab.txt'}", "--do_lower_case", f"--export_path={out}",
+    ]  # fmt: skip
+
+
+def _exporter(command: list[str], out: Path) -> Callable[[], Run]:
+    def export() -> Run:
+        shutil.rmtree(out, ignore_errors=True)
+        return run(command)
+
+    return export
 
 
 _HUGGING_FACE = """

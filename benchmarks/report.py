@@ -1,0 +1,197 @@
+"""The report of the encoder benchmark, in Markdown, from what was measured."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from interleaving import Task, Timing, ratio
+from models import OURS
+from processes import Run, median, ratios
+from tasks import FEW
+
+Entry = Mapping[str, Any]
+Spread = tuple[float, float, float]  # lowest, median, highest
+
+PACKAGES = ("tensorflow", "tf-models-official", "torch", "transformers")
+_SEVERAL = 1.02  # ratios nearer to 1 are no difference
+_SHAPES = tuple(Task("encoder", *shape) for shape in ((1, 128), (8, 128), (32, 128), (32, 512)))
+_NOTES = f"""\
+Contenders take turns, and each ratio is of a pair of the same turn: the other's time over ours, so
+that above 1 hubexport is faster. Ratios are medians, with the lowest and the highest; without a
+winner where these, or 2%, reach across 1. The first turn of anything is not counted; tasks of which
+one takes minutes have {FEW} turns.
+
+- peer: tf-models-official's export of the same checkpoint
+- bfloat16: hubexport's export with `--dtype=bfloat16`; stored: with `--variable_dtype=bfloat16`
+  besides
+- products: the matrix products of the encoder alone, in float32: the machine's own limit
+- transformers: the network in PyTorch with SDPA, eager; compiled: torch.compile with frozen
+  weights; bfloat16: compiled, weights in bfloat16
+- export: a whole process that exports from a Model Garden checkpoint, with `.mlm`
+- load, first call: in fresh processes, with the framework imported before; "once": of one process.
+  resident memory: its peak after the first call, with that of the framework
+- a task is a call, sequences x tokens; training is a step of gradient descent with dropout
+- signature: `serving_default`, called as a function, which computes all its outputs: the peer's
+  gives those of every layer too. session: `serving_default` by a session in its own graph, as
+  TensorFlow Serving runs it, for the pooled and the sequence output
+- preprocessing: from texts of about 100 words, each in the vocabulary, to token ids; text: from
+  texts to the pooled output. All contenders gave the same ids; the peer's are made by
+  tf-models-official's exported preprocessor, those of transformers by its fast tokenizer
+"""
+
+
+def report(entries: Sequence[Entry], findings: str) -> str:
+    """The document: a summary, what a person wrote of it, and a section for each model."""
+    lines = ["# Measured: the exported encoder", "", "## Summary", ""]
+    lines += [*_summary(entries), ""]
+    if findings:
+        lines += [findings.strip(), ""]
+    lines += ["## How it is measured", "", _NOTES]
+    for entry in entries:
+        lines += [*_section(entry), ""]
+    return "\n".join(lines)
+
+
+def title(task: Task) -> str:
+    padding = f", {task.padding:.0%} padding" if task.padding else ""
+    return f"{task.call} {task.rows} x {task.tokens}{padding}"
+
+
+def picture(entry: Entry) -> str:
+    """The file name of a model's plot."""
+    return f"performance-{entry['model']}.svg"
+
+
+def timings(entry: Entry) -> Iterator[tuple[Task, dict[str, Timing]]]:
+    for task, found in entry["results"]:
+        yield Task(**task), {name: Timing(tuple(turns)) for name, turns in found.items()}
+
+
+def rows(task: Task, found: Mapping[str, Timing]) -> list[str]:
+    """Lines of a table: a contender each, with what can be said of the two."""
+    lines = []
+    for name, timing in found.items():
+        spread = ratio(found[OURS], timing)
+        said = "|  |  |" if name == OURS else f"| {_range(spread)} | {verdict(spread)} |"
+        lines.append(f"| {title(task)} | {name} | {timing.median * 1000:,.1f} {said}")
+    return lines
+
+
+def verdict(spread: Spread, better: str = "is faster", worse: str = "is slower") -> str:
+    """Who is faster; nobody where the turns do not agree."""
+    low, _, high = spread
+    if low > _SEVERAL:
+        return f"hubexport {better}"
+    if high < 1 / _SEVERAL:
+        return f"hubexport {worse}"
+    return "no difference beyond the spread"
+
+
+def _range(spread: Spread) -> str:
+    low, middle, high = spread
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _summary(entries: Sequence[Entry]) -> Iterator[str]:
+    yield "How many times as fast hubexport's export is as tf-models-official's, by the median; for"
+    yield "memory, how many times as much the peer needs. In brackets: no difference beyond the"
+    yield "spread."
+    yield ""
+    yield (
+        "| | batch 1 | batch 8 | batch 32 | 32 x 512 | training | load | export wall "
+        "| export memory |"
+    )
+    yield "|---|" + "---:|" * 8
+    for entry in entries:
+        spreads = [_against(entry, "peer", task) for task in (*_SHAPES, Task("training", 8, 128))]
+        spreads.append(_starting(entry, "load"))
+        spreads += [_exporting(entry, figure) for figure in ("wall", "peak")]
+        yield f"| {entry['model']} | " + " | ".join(map(_short, spreads)) + " |"
+    yield ""
+    yield "The same against PyTorch's compiled network, and against the matrix products alone:"
+    yield ""
+    yield "| | against | batch 1 | batch 8 | batch 32 | 32 x 512 |"
+    yield "|---|---|" + "---:|" * 4
+    for entry in entries:
+        for rival in ("transformers compiled", "products"):
+            spreads = [_against(entry, rival, task) for task in _SHAPES]
+            if any(spreads):
+                cells = " | ".join(map(_short, spreads))
+                yield f"| {entry['model']} | {rival} | {cells} |"
+
+
+def _short(spread: Spread | None) -> str:
+    if spread is None:
+        return "–"
+    clear = "no difference" not in verdict(spread)
+    return f"{spread[1]:.2f}" if clear else f"[{spread[1]:.2f}]"
+
+
+def _against(entry: Entry, rival: str, task: Task) -> Spread | None:
+    found = dict(timings(entry)).get(task, {})
+    return ratio(found[OURS], found[rival]) if rival in found else None
+
+
+def _starting(entry: Entry, figure: str) -> Spread:
+    ours, peers = (
+        Timing(tuple(facts[figure] for facts in entry["starts"][name])) for name in (OURS, "peer")
+    )
+    return ratio(ours, peers)
+
+
+def _exporting(entry: Entry, figure: str) -> Spread | None:
+    runs = _runs(entry, "peer")
+    return ratios(runs, _runs(entry, OURS), figure) if runs else None
+
+
+def _runs(entry: Entry, name: str) -> list[Run]:
+    return [Run(**each) for each in entry["exports"].get(name, {"runs": []})["runs"]]
+
+
+def _section(entry: Entry) -> Iterator[str]:
+    versions = ", ".join(f"{name} {number}" for name, number in entry["versions"].items())
+    yield f"## {entry['model']}"
+    yield ""
+    yield f"{entry['machine']}; {versions}; {entry['turns']} turns."
+    yield ""
+    yield (
+        "| artifact | export | peak memory | saved_model.pb | load | first call | resident memory |"
+    )
+    yield "|---|" + "---:|" * 6
+    for name, facts in entry["starts"].items():
+        yield f"| {name} | " + " | ".join(_artifact(entry, name, facts)) + " |"
+    yield ""
+    yield "| the peer's over ours | | |"
+    yield "|---|---:|---|"
+    less = ("needs less", "needs more")
+    for label, spread, words in (
+        ("export", _exporting(entry, "wall"), ()),
+        ("peak memory of the export", _exporting(entry, "peak"), less),
+        ("load", _starting(entry, "load"), ()),
+        ("first call", _starting(entry, "first"), ()),
+        ("resident memory", _starting(entry, "resident"), less),
+    ):
+        if spread:
+            yield f"| {label} | {_range(spread)} | {verdict(spread, *words)} |"
+    yield ""
+    yield "| task | contender | ms | over ours | |"
+    yield "|---|---|---:|---:|---|"
+    for task, found in timings(entry):
+        yield from rows(task, found)
+    yield ""
+    yield f"![{entry['model']}]({picture(entry)})"
+
+
+def _artifact(entry: Entry, name: str, facts: Sequence[Mapping[str, float]]) -> Iterator[str]:
+    """Cells of a contender; medians."""
+    runs = _runs(entry, name)
+    once = " once" if len(runs) == 1 else ""
+    yield f"{median(runs, 'wall'):.1f} s{once}" if runs else "–"
+    yield f"{median(runs, 'peak'):,.0f} MiB{once}" if runs else "–"
+    size = entry["exports"].get(name, {}).get("size")
+    yield f"{size / 2**20:.2f} MiB" if size else "–"
+    once = " once" if len(facts) == 1 else ""
+    for figure, form in (("load", "{:.2f} s"), ("first", "{:.2f} s"), ("resident", "{:,.0f} MiB")):
+        yield form.format(statistics.median(each[figure] for each in facts)) + once
