@@ -234,6 +234,7 @@ def test_every_form_of_configuration_says_the_same(form: str, garden: Any, tmp_p
         "hidden_dropout_prob": 0.1,
         "attention_probs_dropout_prob": 0.1,
         "dtype": "float32",
+        "variable_dtype": "float32",
     }
 
 

@@ -84,6 +84,7 @@ class TestDefaults:
             "hidden_dropout_prob": 0.1,
             "attention_probs_dropout_prob": 0.1,
             "dtype": "float32",
+            "variable_dtype": "float32",
         }
 
     def test_model_gardens_own_names(self):
