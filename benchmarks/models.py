@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,21 @@ def make(model: Model, directory: Path, turns: int) -> tuple[Commands, dict[str,
         for name in ("peer", OURS, *NARROW)
     }
     return _commands(model, directory, source / "vocab.txt"), exports
+
+
+@contextlib.contextmanager
+def export_for_programs(model: Model, dtype: str) -> Iterator[Path]:
+    """An encoder without heads, for the time being."""
+    with tempfile.TemporaryDirectory(prefix="hubexport-benchmark-") as directory:
+        source, out = Path(directory, "checkpoint"), Path(directory, dtype)
+        sizes = Path(directory, "sizes.json")
+        sizes.write_text(json.dumps(model.config()))
+        if model.talking_heads:
+            run([*_GARDEN, "talking_heads", str(source), str(Path(directory, "peer"))])
+        else:
+            run([*_GARDEN, "checkpoint", str(source), str(sizes)])
+        run([*_ours(source, out), f"--dtype={dtype}", f"--variable_dtype={dtype}", "--heads=none"])
+        yield out
 
 
 def _commands(model: Model, directory: Path, vocabulary: Path) -> Commands:
