@@ -51,10 +51,9 @@ def contenders(work: Path, name: str, device: str) -> dict[str, list[str]]:
     """Of one format: name -> the arguments of a process."""
     sizes = str(work / "sizes.json")
     artifact, precision, options = FORMATS[name]
-    platform = "cuda" if device == "cuda" else device
     found = {
         f"hubexport {name}": [
-            "stablehlo", str(work / artifact), f"device={platform}", f"precision={precision}"
+            "stablehlo", str(work / artifact), f"device={device}", f"precision={precision}"
         ],
         f"products {name}": ["torch", sizes, f"device={device}", "what=products", *options],
     }  # fmt: skip

@@ -96,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variable_dtype", choices=DTYPES, default="float32",
         help="what the variables of dense layers are stored in: float32, or for inference the "
-        "--dtype, which takes half the memory and gives the same outputs",
+        "--dtype, which takes half the memory for them and gives the same outputs",
     )  # fmt: skip
     override = "replaces what layout and configuration say"
     parser.add_argument("--hidden_act", choices=ACTIVATIONS, help=f"activation; {override}")

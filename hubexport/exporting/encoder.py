@@ -181,12 +181,15 @@ def _rehearse(
     """Builds the network and reads every weight, and writes nothing."""
     from hubexport.exporting.network import build
     from hubexport.saved_model.saving import apart
+    from hubexport.saved_model.weights import stored_pieces
 
-    apart(lambda: build(job))
+    root, _ = apart(lambda: build(job))
+    parts = [root, *(getattr(root, head) for head in job.heads.weights)]
+    dtypes = {each.name.partition(":")[0]: each.dtype.name for p in parts for each in p.variables}
     with bytes_bar("weights", job.plan.nbytes, show=show_progress) as advance:
-        for value in job.plan.values.values():
-            for piece in value.pieces():
-                advance(len(piece))
+        for name, value in job.plan.values.items():
+            for _ in stored_pieces(value, dtypes[name], advance):
+                pass
     record["checkpoint"]["files"] = hashes.result()
     record["environment"] = environment()
     return record

@@ -89,19 +89,26 @@ def fill_variables(
                 )
                 writer.copy(entry, pieces)
             else:
-                pieces = _counted(value.pieces(), progress)
-                if entry.dtype != "float32":
-                    pieces = _narrowed(pieces, entry.dtype, value.tensor.name)
-                writer.add(key, entry.dtype, value.shape, pieces)
+                writer.add(
+                    key, entry.dtype, value.shape, stored_pieces(value, entry.dtype, progress)
+                )
     shutil.rmtree(hollow)
 
 
-def _narrowed(pieces: Iterator[memoryview], dtype: str, tensor: str) -> Iterator[memoryview]:
-    """Pieces of float32 in a narrower dtype, rounded to nearest, ties to even, as by tf.cast.
+def stored_pieces(
+    value: Value, dtype: str, progress: Callable[[int], object]
+) -> Iterator[memoryview]:
+    """A value's bytes in the dtype of its variable; arguments as of `fill_variables`.
 
     Raises:
       CheckpointError: a number is too large for the dtype.
     """
+    pieces = _counted(value.pieces(), progress)
+    return pieces if dtype == "float32" else _narrowed(pieces, dtype, value.tensor.name)
+
+
+def _narrowed(pieces: Iterator[memoryview], dtype: str, tensor: str) -> Iterator[memoryview]:
+    """Pieces of float32 in a narrower dtype, rounded to nearest, ties to even, as by tf.cast."""
     for piece in pieces:
         values = np.frombuffer(piece, "<f4")
         with np.errstate(over="ignore"):
