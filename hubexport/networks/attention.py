@@ -99,8 +99,10 @@ class SelfAttention(tf.Module):
         """
         heads_shape = tf.concat([shape, [self.heads, self.head_size]], axis=0)
 
+        # Transposed by einsum: tf.transpose of floats goes to oneDNN, which on CPUs takes 60 to 130
+        # microseconds for a sequence that Einsum's own transposition has done in 20 to 50.
         def split_heads(rows: tf.Tensor) -> tf.Tensor:
-            return tf.transpose(tf.reshape(rows, heads_shape), [0, 2, 1, 3])  # [B, A, S, D]
+            return tf.einsum("bsad->basd", tf.reshape(rows, heads_shape))  # [B, A, S, D]
 
         query = _scaled(self.query(x), self.scales.query)
         scores = tf.matmul(split_heads(query), split_heads(self.key(x)), transpose_b=True)
@@ -109,7 +111,7 @@ class SelfAttention(tf.Module):
         probabilities = dropout(probabilities, self.attention_dropout_rate, training)
         context = tf.matmul(probabilities, split_heads(self.value(x)))  # [B, A, S, D]
         # x's shape, not [-1, H]: what is not known to be as large as x is not fused with it.
-        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), tf.shape(x))
+        context = tf.reshape(tf.einsum("basd->bsad", context), tf.shape(x))
         return self.norm(x + dropout(self.output(context), self.hidden_dropout_rate, training))
 
     def probabilities(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,20 @@ def test_every_layer_is_fused(
     # Of residuals, nothing is left to add: what remains are norms' epsilons and offsets.
     norms = 2 * layers + 1
     assert ops["AddV2"] <= 2 * norms + 2
+    # Heads are brought together and apart by Einsum's transposition, not by oneDNN's.
+    assert ops["Einsum"] + ops["_MklEinsum"] == 4 * layers
+    assert ops["Transpose"] + ops["_MklTranspose"] == 0
+
+
+def test_compiled_products(artifact: Path) -> None:
+    """To XLA, an einsum of one operand is a product with 1, of which nothing must be left."""
+    encoder = tf.saved_model.load(str(artifact))
+    function = tf.function(lambda inputs: encoder(inputs)["pooled_output"], jit_compile=True)
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+    inputs = {name: tf.ones([2, 5], tf.int32) for name in names}
+    program = function.experimental_get_compiler_ir(inputs)(stage="optimized_hlo")
+    # Query, key, value, scores, context, attention's output, and two dense layers; the pooler.
+    assert len(re.findall(r" dot\(", program)) == 8 * LAYERS + 1
 
 
 def test_blocks_are_in_the_graph_once(artifact: Path) -> None:
