@@ -54,7 +54,7 @@ def load(path: str, preprocessor: str = "") -> tuple[Calls, int]:
         else:
             found, expected = running.run(outputs, fed), loaded(tensors(inputs))
             fetched = [outputs[_equal(found, expected[name].numpy())] for name in wanted]
-        return lambda: running.run(fetched, fed)
+        return functools.partial(running.run, fetched, fed)
 
     def compiled(inputs: Inputs) -> Any:
         fed = tensors(inputs)
@@ -102,6 +102,28 @@ def load(path: str, preprocessor: str = "") -> tuple[Calls, int]:
     if preprocessor:
         calls.update(preprocessing=preprocessing, text=text)
     return calls, int(table.shape[0])
+
+
+def profile(run: functools.partial[Any], runs: int = 20) -> dict[str, tuple[float, float]]:
+    """Kernel -> how many a run has, and their seconds; of the call `session`.
+
+    Kernels that run at the same time count each, so that the sum can be more than a run takes.
+    """
+    tf1 = tf.compat.v1
+    options = tf1.RunOptions(trace_level=tf1.RunOptions.SOFTWARE_TRACE)
+    found: dict[str, tuple[float, float]] = {}
+    for _ in range(runs):
+        metadata = tf1.RunMetadata()
+        run(options=options, run_metadata=metadata)
+        for device in metadata.step_stats.dev_stats:
+            for node in device.node_stats:
+                # "name = Kernel(inputs)"
+                kernel = node.timeline_label.partition(" = ")[2].partition("(")[0]
+                kernel = kernel.replace("_MklNative", "").replace("_Mkl", "").lstrip("_")
+                count, seconds = found.get(kernel, (0.0, 0.0))
+                micros = node.op_end_rel_micros - node.op_start_rel_micros
+                found[kernel] = (count + 1 / runs, seconds + micros * 1e-6 / runs)
+    return found
 
 
 def by_key(keys: Iterable[str], inputs: Inputs) -> Inputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -64,6 +65,20 @@ def load(
     if vocabulary:
         calls.update(preprocessing=preprocessing, text=text)
     return calls, vocab_size
+
+
+def profile(run: Callable[[], object], runs: int = 20) -> dict[str, tuple[float, float]]:
+    """Kernel -> how many a run has, and their seconds; of the call `encoder`."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as record
+
+    with record(activities=[ProfilerActivity.CPU]) as recorded:
+        for _ in range(runs):
+            run()
+    return {
+        each.key: (each.count / runs, each.self_cpu_time_total * 1e-6 / runs)
+        for each in recorded.key_averages()
+    }
 
 
 def _tokenizer(vocabulary: str) -> Any:

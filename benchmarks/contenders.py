@@ -6,7 +6,8 @@ KIND is `saved_model`, `transformers` or `products`. The first line that it writ
 loading took and the first call, the peak of resident memory after it, and which calls it can do.
 Then it reads lines of JSON from standard input and answers each with one:
 `{"rows": B, "tokens": S, "padding": share, "call": "encoder", "runs": n}` -> `{"seconds": [...]}`.
-A request with `"ids": true` for the call `preprocessing` is answered with the ids instead.
+A request with `"ids": true` for the call `preprocessing` is answered with the ids instead, one with
+`"profile": true` with what a call's kernels take: `{"profile": {kernel: [runs, seconds]}}`.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ def main() -> None:
             ready[key]()
         if request.get("ids"):
             answer({"ids": ready[key]().tolist()})
+            continue
+        if request.get("profile"):
+            answer({"profile": module.profile(ready[key])})
             continue
         seconds = []
         for _ in range(request["runs"]):

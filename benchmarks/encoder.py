@@ -25,14 +25,14 @@ from models import MODELS, NARROW, OURS, Model, make
 from plots import speed_up
 from processes import machine
 from report import PACKAGES, picture, report, rows
-from tasks import tasks
+from tasks import profiled, tasks
 
 HERE = Path(__file__).parent
 # These start in seconds; those that compile are started once.
 _CHEAP = ("peer", OURS, *NARROW, "transformers")
 # Their preprocessing is that of another contender, and so is its time.
 _SAME_TOKENIZER = (*NARROW, "transformers compiled")
-_FIELDS = {"model", "machine", "versions", "turns", "exports", "starts", "results"}
+_FIELDS = {"model", "machine", "versions", "turns", "exports", "starts", "results", "profiles"}
 
 
 def measure(
@@ -61,6 +61,11 @@ def measure(
             found = in_turn(able, task, count, seconds)
             results.append((task.__dict__, {n: timing.turns for n, timing in found.items()}))
             print("\n".join(rows(task, found)), flush=True)
+        profiles = [
+            (name, task.__dict__, contenders[name].profile(task))
+            for name, task in profiled()
+            if name in contenders
+        ]
     finally:
         for contender in contenders.values():
             contender.close()
@@ -72,6 +77,7 @@ def measure(
         "exports": exports,
         "starts": {name: started[name] for name in commands},
         "results": results,
+        "profiles": profiles,
     }
 
 

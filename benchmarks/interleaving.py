@@ -58,6 +58,10 @@ class Contender:
         """Token ids of the texts of a task."""
         return self._ask(dataclasses.replace(task, call="preprocessing"), ids=True)["ids"]
 
+    def profile(self, task: Task) -> dict[str, tuple[float, float]]:
+        """Of each kind of kernel that a task runs, how many there are and the seconds of all."""
+        return self._ask(task, profile=True)["profile"]
+
     def close(self) -> None:
         self._process.kill()
         self._process.wait()

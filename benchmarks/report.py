@@ -16,6 +16,7 @@ Spread = tuple[float, float, float]  # lowest, median, highest
 
 PACKAGES = ("tensorflow", "tf-models-official", "torch", "transformers")
 _SEVERAL = 1.02  # ratios nearer to 1 are no difference
+_SHOWN = 0.01  # of the time: kernels with less are counted together
 _SHAPES = tuple(Task("encoder", *shape) for shape in ((1, 128), (8, 128), (32, 128), (32, 512)))
 _NOTES = f"""\
 Contenders take turns, and each ratio is of a pair of the same turn: the other's time over ours, so
@@ -39,6 +40,8 @@ one takes minutes have {FEW} turns.
 - preprocessing: from texts of about 100 words, each in the vocabulary, to token ids; text: from
   texts to the pooled output. All contenders gave the same ids; the peer's are made by
   tf-models-official's exported preprocessor, those of transformers by its fast tokenizer
+- kernels: how many a call runs, and what they take together, as TensorFlow's and PyTorch's own
+  profilers say, which take time themselves; of those that run at the same time, each is counted
 """
 
 
@@ -182,6 +185,39 @@ def _section(entry: Entry) -> Iterator[str]:
         yield from rows(task, found)
     yield ""
     yield f"![{entry['model']}]({picture(entry)})"
+    yield ""
+    yield from _profiles(entry)
+
+
+def _profiles(entry: Entry) -> Iterator[str]:
+    """Where the time goes: kernels with their number in a call, and milliseconds of all of them."""
+    for name in dict.fromkeys(name for name, _, _ in entry["profiles"]):
+        found = [(Task(**task), kernels) for n, task, kernels in entry["profiles"] if n == name]
+        columns = " | ".join(f"{title(task)}, ms" for task, _ in found)
+        yield f"| kernels of {name} | {columns} |"
+        yield "|---|" + "---:|" * len(found)
+        totals = [sum(seconds for _, seconds in kernels.values()) for _, kernels in found]
+
+        def share(kernel: str, found: Any = found, totals: Any = totals) -> float:
+            pairs = zip(found, totals, strict=True)
+            return max(kernels.get(kernel, (0, 0))[1] / total for (_, kernels), total in pairs)
+
+        every = dict.fromkeys(kernel for _, kernels in found for kernel in kernels)
+        shown = sorted((each for each in every if share(each) >= _SHOWN), key=share, reverse=True)
+        for kernel in shown:
+            cells = (_kernel(*kernels.get(kernel, (0, 0))) for _, kernels in found)
+            yield f"| {kernel} | " + " | ".join(cells) + " |"
+        rest = (
+            sum(seconds for kernel, (_, seconds) in kernels.items() if kernel not in shown)
+            for _, kernels in found
+        )
+        yield "| others | " + " | ".join(f"{seconds * 1000:,.2f}" for seconds in rest) + " |"
+        yield "| together | " + " | ".join(f"{each * 1000:,.1f}" for each in totals) + " |"
+        yield ""
+
+
+def _kernel(count: float, seconds: float) -> str:
+    return f"{count:.0f}: {seconds * 1000:,.2f}" if count else "–"
 
 
 def _artifact(entry: Entry, name: str, facts: Sequence[Mapping[str, float]]) -> Iterator[str]:

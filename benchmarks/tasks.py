@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from interleaving import Task
-from models import Model
+from models import OURS, Model
 
 PADDED = 0.4  # mean share of padding in tasks with it
 FEW = 2  # counted turns of tasks of which one takes minutes
@@ -36,3 +36,13 @@ def tasks(model: Model, turns: int, *, quick: bool, long: bool) -> Iterator[tupl
     if not quick and not model.talking_heads:
         yield Task("mlm", 8, 128), turns
         yield Task("compiled", 8, 128), turns
+
+
+def profiled() -> Iterator[tuple[str, Task]]:
+    """Contenders, and the tasks that say where their time goes.
+
+    Ours in a session, which has nothing but the graph's own kernels.
+    """
+    for shape in ((1, 128), (8, 128)):
+        yield OURS, Task("session", *shape)
+        yield "transformers compiled", Task("encoder", *shape)

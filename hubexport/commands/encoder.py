@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.commands.arguments import add_boolean, quiet_tensorflow
+from hubexport.commands.lean_tensorflow import lean_tensorflow
 from hubexport.exporting.encoder import export_encoder
 from hubexport.exporting.pooler import POOLERS
 from hubexport.networks.config import ACTIVATIONS, DTYPES
@@ -130,7 +131,8 @@ def run(arguments: argparse.Namespace) -> int:
     quiet_tensorflow()
     started = time.monotonic()
     options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "parser")}
-    record = export_encoder(**options, show_progress=True)
+    with lean_tensorflow():
+        record = export_encoder(**options, show_progress=True)
     for warning in record["warnings"]:
         print(f"hubexport: warning: {warning}", file=sys.stderr)
     print(_summary(arguments, record, time.monotonic() - started))

@@ -1,0 +1,71 @@
+"""What the import of TensorFlow takes along, and what it leaves behind."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+OPTIONAL = ("jax", "scipy", "googleapiclient")
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with packages of those names, and nothing in them."""
+    directory = tmp_path_factory.mktemp("packages")
+    for name in OPTIONAL:
+        (directory / f"{name}.py").touch()
+    return directory
+
+
+def run(packages: Path, program: str) -> str:
+    """What a program prints in a fresh process that finds those packages first."""
+    path = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_optional_packages_are_left_alone(packages: Path) -> None:
+    found = run(
+        packages,
+        f"""
+        import os, sys
+        from hubexport.commands.lean_tensorflow import lean_tensorflow
+
+        environment = set(os.environ)
+        with lean_tensorflow():
+            import tensorflow as tf
+        assert "TF_USE_LEGACY_KERAS" not in set(os.environ) - environment
+        ours = "hubexport.commands.lean_tensorflow"
+        assert ours not in [type(each).__module__ for each in (*sys.meta_path, tf.__spec__.loader)]
+        print([name for name in ("keras", *{OPTIONAL}) if name in sys.modules])
+        for name in {OPTIONAL}:
+            __import__(name)
+        print(int(tf.reduce_sum(tf.ones([2, 3]))))
+        """,
+    )
+    assert found.split("\n")[:2] == ["[]", "6"]
+
+
+def test_tensorflow_would_take_them_along(packages: Path) -> None:
+    """Else there would be nothing to leave alone, and that module could go."""
+    program = "import sys, tensorflow; print(*({%r, %r} & set(sys.modules)))"
+    assert run(packages, program % ("jax", "googleapiclient")).split()
+    assert run(Path(os.devnull), program % ("keras", "no")).split() == ["keras"]
+
+
+def test_nothing_is_left_where_tensorflow_was_not_imported() -> None:
+    from hubexport.commands.lean_tensorflow import lean_tensorflow
+
+    before = list(sys.meta_path)
+    with pytest.raises(KeyError):
+        with lean_tensorflow():
+            raise KeyError
+    assert sys.meta_path == before
