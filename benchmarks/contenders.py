@@ -30,6 +30,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 from inputs import make_inputs, make_texts
 
 _OF_TEXTS = ("preprocessing", "text")
+_SHORT = 10.0  # seconds of a first call, below which a second one is no matter
 
 
 def main() -> None:
@@ -57,8 +58,10 @@ def main() -> None:
             texts = name in _OF_TEXTS
             made = make_texts(shape[0], vocabulary) if texts else make_inputs(*shape, vocab_size)
             ready[key] = calls[name](made)
+            started = time.perf_counter()
             ready[key]()  # traced and compiled
-            ready[key]()
+            if time.perf_counter() - started < _SHORT:
+                ready[key]()
         if request.get("ids"):
             answer({"ids": ready[key]().tolist()})
             continue

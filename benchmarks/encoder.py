@@ -3,6 +3,7 @@
 python benchmarks/encoder.py                         every model and task
 python benchmarks/encoder.py --models=L-4_H-256      one model; what is known of others is kept
 python benchmarks/encoder.py --quick                 short tasks: a look
+python benchmarks/encoder.py --calls=encoder         throughput, none of the other tasks
 python benchmarks/encoder.py --render                the report again, measuring nothing
 
 Contenders: tf-models-official's export of the same checkpoint (the peer), the matrix products alone
@@ -15,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,20 +26,27 @@ from models import MODELS, NARROW, OURS, Model, make
 from plots import speed_up
 from processes import machine
 from report import PACKAGES, picture, report, rows
-from tasks import profiled, tasks
+from tasks import CALLS, profiled, tasks
 
 HERE = Path(__file__).parent
 # These start in seconds; those that compile are started once.
 _CHEAP = ("peer", OURS, *NARROW, "transformers")
 # Their preprocessing is that of another contender, and so is its time.
 _SAME_TOKENIZER = (*NARROW, "transformers compiled")
-_FIELDS = {"model", "machine", "versions", "turns", "exports", "starts", "results", "profiles"}
+_FIELDS = {"model", "machine", "versions", "turns", "exports", "starts", "results"}
 
 
 def measure(
-    model: Model, directory: Path, turns: int, seconds: float, *, quick: bool, long: bool
+    model: Model,
+    directory: Path,
+    turns: int,
+    seconds: float,
+    calls: Collection[str],
+    *,
+    quick: bool,
+    long: bool,
 ) -> dict[str, Any]:
-    """Everything about a model: facts and timings, for JSON."""
+    """Everything about a model: facts and timings, for JSON; of tasks, those of some calls."""
     print(f"{model.name}: exporting", flush=True)
     commands, exports = make(model, directory, min(turns, 3))
     print(f"{model.name}: starting contenders", flush=True)
@@ -51,6 +59,8 @@ def measure(
             contenders[name] = Contender(arguments)
             started.setdefault(name, [contenders[name].facts])
         for task, count in tasks(model, turns, quick=quick, long=long):
+            if task.call not in calls:
+                continue
             able = {name: each for name, each in contenders.items() if task.call in each.calls}
             if task.call in ("preprocessing", "text"):
                 same_ids(able, task)
@@ -112,6 +122,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7, help="counted turns of a task (default 7)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of a turn (default 1)")
     parser.add_argument("--quick", action="store_true", help="leave out what takes long")
+    parser.add_argument("--calls", default=",".join(CALLS), help=f"of {', '.join(CALLS)}")
     parser.add_argument("--long", action="store_true", help="32 x 512 tokens for BERT-large too")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the report")
     parser.add_argument("--json", type=Path, default=HERE / "encoder.json")
@@ -123,10 +134,13 @@ def main() -> None:
     names = arguments.models.split(",")
     if unknown := set(names) - set(MODELS):
         parser.error(f"no such model: {', '.join(sorted(unknown))}")
+    calls = arguments.calls.split(",")
+    if unknown := set(calls) - set(CALLS):
+        parser.error(f"no such call: {', '.join(sorted(unknown))}")
     for name in names:
         with tempfile.TemporaryDirectory(prefix="hubexport-benchmark-") as directory:
             measured = measure(
-                MODELS[name], Path(directory), arguments.turns, arguments.seconds,
+                MODELS[name], Path(directory), arguments.turns, arguments.seconds, calls,
                 quick=arguments.quick, long=arguments.long,
             )  # fmt: skip
         # After each model, so that an interrupted run keeps what it measured.

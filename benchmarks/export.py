@@ -1,7 +1,7 @@
 """Export of BERT-base with `.mlm` from a Model Garden checkpoint, side by side with the peer.
 
-Bars: wall time at most 0.40 of the peer's, of the whole process; peak memory at most that of
-`import tensorflow` plus 250 MiB, also for a checkpoint of 4.8 GB (--large).
+Bars: of the whole process, wall time at most 0.35 of the peer's and peak memory at most 0.40; at
+most 250 MiB more than `import tensorflow` takes alone, also for a checkpoint of 4.8 GB (--large).
 """
 
 from __future__ import annotations
@@ -63,7 +63,6 @@ def measure(work: Path, runs: int, *, large: bool) -> list[str]:
         )
 
     results = alternate({"hubexport": ours, "peer": peer, "import tensorflow": floor}, runs)
-    low, middle, high = ratios(results["hubexport"], results["peer"], "wall")
     floor_peak = median(results["import tensorflow"], "peak")
     above = median(results["hubexport"], "peak") - floor_peak
     lines = [
@@ -80,10 +79,14 @@ def measure(work: Path, runs: int, *, large: bool) -> list[str]:
         f"| {median(r, 'peak'):,.0f} MiB |"
         for name, r in results.items()
     ]
+    lines.append("")
+    for label, figure, bar in (("wall time", "wall", 0.35), ("peak memory", "peak", 0.40)):
+        low, middle, high = ratios(results["hubexport"], results["peer"], figure)
+        lines.append(
+            f"- {label} over the peer's, pair by pair: {middle:.2f} ({low:.2f} to {high:.2f}); "
+            f"bar {bar:.2f}: {verdict(middle <= bar)}"
+        )
     lines += [
-        "",
-        f"- wall time over the peer's, pair by pair: {middle:.2f} ({low:.2f} to {high:.2f}); "
-        f"bar 0.40: {verdict(middle <= 0.40)}",
         f"- peak memory above `import tensorflow`: {above:,.0f} MiB; "
         f"bar 250 MiB: {verdict(above <= 250)}",
     ]

@@ -191,8 +191,9 @@ def _section(entry: Entry) -> Iterator[str]:
 
 def _profiles(entry: Entry) -> Iterator[str]:
     """Where the time goes: kernels with their number in a call, and milliseconds of all of them."""
-    for name in dict.fromkeys(name for name, _, _ in entry["profiles"]):
-        found = [(Task(**task), kernels) for n, task, kernels in entry["profiles"] if n == name]
+    profiles = entry.get("profiles", [])
+    for name in dict.fromkeys(name for name, _, _ in profiles):
+        found = [(Task(**task), kernels) for n, task, kernels in profiles if n == name]
         columns = " | ".join(f"{title(task)}, ms" for task, _ in found)
         yield f"| kernels of {name} | {columns} |"
         yield "|---|" + "---:|" * len(found)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from interleaving import Task
 from models import OURS, Model
 
+CALLS = (
+    "encoder", "training", "session", "text", "preprocessing", "signature", "mlm", "compiled"
+)  # fmt: skip
 PADDED = 0.4  # mean share of padding in tasks with it
 FEW = 2  # counted turns of tasks of which one takes minutes
 
