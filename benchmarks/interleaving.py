@@ -92,16 +92,20 @@ class Timing:
 
 
 def in_turn(
-    contenders: Mapping[str, Contender], task: Task, turns: int, seconds: float
+    contenders: Mapping[str, Contender],
+    task: Task,
+    turns: int,
+    seconds: float,
+    uncounted: int = 1,
 ) -> dict[str, Timing]:
-    """Times a task: A B C A B C ..., each for about `seconds` a turn; the first is not counted."""
+    """Times a task: A B C A B C ..., each for about `seconds` a turn; the first are not counted."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
     runs = dict.fromkeys(contenders, 1)
-    for turn in range(turns + 1):
+    for turn in range(uncounted + turns):
         for name, contender in contenders.items():
             took = statistics.median(contender.run(task, runs[name]))
             runs[name] = max(1, min(200, round(seconds / max(took, 1e-6))))
-            if turn:
+            if turn >= uncounted:
                 found[name].append(took)
     return {name: Timing(tuple(values)) for name, values in found.items()}
 

@@ -21,8 +21,8 @@ _SHAPES = tuple(Task("encoder", *shape) for shape in ((1, 128), (8, 128), (32, 1
 _NOTES = f"""\
 Contenders take turns, and each ratio is of a pair of the same turn: the other's time over ours, so
 that above 1 hubexport is faster. Ratios are medians, with the lowest and the highest; without a
-winner where these, or 2%, reach across 1. The first turn of anything is not counted; tasks of which
-one takes minutes have {FEW} turns.
+winner where these, or 2%, reach across 1. Each does a task once before it is timed, and the first
+turn is not counted; of tasks that take long there are {FEW} turns, and both are.
 
 - peer: tf-models-official's export of the same checkpoint
 - bfloat16: hubexport's export with `--dtype=bfloat16`; stored: with `--variable_dtype=bfloat16`

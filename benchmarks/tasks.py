@@ -20,18 +20,18 @@ def tasks(model: Model, turns: int, *, quick: bool, long: bool) -> Iterator[tupl
     `quick` leaves out what takes long, `long` adds the longest task of the largest model.
     """
     few = min(turns, FEW)
-    large = model.layers > 12
+    small, large = model.hidden_size <= 256, model.layers > 12
     yield Task("encoder", 1, 128), turns
     yield Task("encoder", 8, 128), turns
     if not quick:
         yield Task("encoder", 32, 128), few if large else turns
         if long or not large:
-            yield Task("encoder", 32, 512), few if model.hidden_size > 256 else turns
+            yield Task("encoder", 32, 512), turns if small else few
     yield Task("training", 8, 128), turns
     yield Task("session", 1, 128), turns
     yield Task("session", 8, 128), turns
     yield Task("text", 8, 128), turns
-    if not quick and not large:
+    if not quick and small:
         yield Task("text", 32, 128), turns
     yield Task("preprocessing", 8, 128), turns
     yield Task("encoder", 8, 128, PADDED), turns

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.commands.arguments import add_boolean, quiet_tensorflow
-from hubexport.commands.lean_tensorflow import lean_tensorflow
 from hubexport.exporting.encoder import export_encoder
 from hubexport.exporting.pooler import POOLERS
+from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.networks.config import ACTIVATIONS, DTYPES
 
 HELP = "export a text encoder SavedModel, with its heads, from a checkpoint"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.commands.arguments import add_boolean, quiet_tensorflow
-from hubexport.commands.lean_tensorflow import lean_tensorflow
 from hubexport.exporting.preprocessor import export_preprocessor
 from hubexport.exporting.preprocessor_arguments import (
     MINIMUM_SEQ_LENGTH,
     NORMALIZATIONS,
     TRUNCATIONS,
 )
+from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.tokenizers.conventions import CONVENTIONS
 
 HELP = "export a text preprocessor SavedModel from a vocabulary or a tokenizer's directory"

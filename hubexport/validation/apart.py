@@ -21,6 +21,7 @@ from typing import Any
 import hubexport
 from hubexport.children import child_environment
 from hubexport.errors import HubexportError
+from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.saved_model.record import find_record
 from hubexport.validation.identity import artifact_identity
 from hubexport.validation.reference_file import read_reference
@@ -220,4 +221,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with lean_tensorflow():
+        main(sys.argv[1:])

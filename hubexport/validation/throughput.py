@@ -17,6 +17,7 @@ from typing import Any
 import hubexport
 from hubexport.children import child_environment
 from hubexport.errors import HubexportError
+from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.saved_model.record import find_record, load_record, replace_record
 from hubexport.validation.cases import ENCODER_INPUTS
 from hubexport.validation.report import now
@@ -114,4 +115,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with lean_tensorflow():
+        main(sys.argv[1:])

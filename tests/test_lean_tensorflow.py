@@ -23,9 +23,11 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(packages: Path, program: str) -> str:
     """What a program prints in a fresh process that finds those packages first."""
     path = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))
+    # Packages that other tests import set it.
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
-        env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**environment, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
         check=True,
         capture_output=True,
         text=True,
@@ -37,13 +39,13 @@ def test_optional_packages_are_left_alone(packages: Path) -> None:
         packages,
         f"""
         import os, sys
-        from hubexport.commands.lean_tensorflow import lean_tensorflow
+        from hubexport.lean_tensorflow import lean_tensorflow
 
         environment = set(os.environ)
         with lean_tensorflow():
             import tensorflow as tf
         assert "TF_USE_LEGACY_KERAS" not in set(os.environ) - environment
-        ours = "hubexport.commands.lean_tensorflow"
+        ours = "hubexport.lean_tensorflow"
         assert ours not in [type(each).__module__ for each in (*sys.meta_path, tf.__spec__.loader)]
         print([name for name in ("keras", *{OPTIONAL}) if name in sys.modules])
         for name in {OPTIONAL}:
@@ -62,7 +64,7 @@ def test_tensorflow_would_take_them_along(packages: Path) -> None:
 
 
 def test_nothing_is_left_where_tensorflow_was_not_imported() -> None:
-    from hubexport.commands.lean_tensorflow import lean_tensorflow
+    from hubexport.lean_tensorflow import lean_tensorflow
 
     before = list(sys.meta_path)
     with pytest.raises(KeyError):
