@@ -4,6 +4,7 @@ python benchmarks/encoder.py                         every model and task
 python benchmarks/encoder.py --models=L-4_H-256      one model; what is known of others is kept
 python benchmarks/encoder.py --quick                 short tasks: a look
 python benchmarks/encoder.py --calls=encoder         throughput, none of the other tasks
+python benchmarks/encoder.py --without="transformers bfloat16"   where memory is too little for all
 python benchmarks/encoder.py --render                the report again, measuring nothing
 
 Contenders: tf-models-official's export of the same checkpoint (the peer), the matrix products alone
@@ -15,18 +16,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from interleaving import Contender, Task, in_turn, starts
-from models import MODELS, NARROW, OURS, Model, make
+from interleaving import Contender, ContenderEnded, Task, in_turn, starts
+from models import CONTENDERS, MODELS, NARROW, OURS, Model, make
 from plots import speed_up
 from processes import machine
 from report import PACKAGES, picture, report, rows
-from tasks import CALLS, FEW, profiled, tasks
+from tasks import CALLS, profiled, tasks
 
 HERE = Path(__file__).parent
 # These start in seconds; those that compile are started once.
@@ -42,23 +44,35 @@ def measure(
     turns: int,
     seconds: float,
     calls: Collection[str],
+    without: Collection[str],
     *,
     quick: bool,
     long: bool,
 ) -> dict[str, Any]:
-    """Everything about a model: facts and timings, for JSON; of tasks, those of some calls."""
+    """Everything about a model: facts and timings, for JSON.
+
+    Args:
+      calls: of tasks, those of these calls.
+      without: contenders that are not there.
+
+    If a contender ends before its time, what was measured until then, and `"ended"` says which.
+    """
     print(f"{model.name}: exporting", flush=True)
-    commands, exports = make(model, directory, min(turns, 3))
+    narrow = {name: options for name, options in NARROW.items() if name not in without}
+    commands, exports = make(model, directory, min(turns, 3), narrow)
+    commands = {name: each for name, each in commands.items() if name not in without}
     print(f"{model.name}: starting contenders", flush=True)
     cheap = {name: arguments for name, arguments in commands.items() if name in _CHEAP}
     started = starts(cheap, min(turns, 5))
     contenders: dict[str, Contender] = {}
-    results = []
+    results: list[Any] = []
+    profiles: list[Any] = []
+    ended = {}
     try:
         for name, arguments in commands.items():
             contenders[name] = Contender(arguments)
             started.setdefault(name, [contenders[name].facts])
-        for task, count in tasks(model, turns, quick=quick, long=long):
+        for task, counted, uncounted in tasks(model, turns, quick=quick, long=long):
             if task.call not in calls:
                 continue
             able = {name: each for name, each in contenders.items() if task.call in each.calls}
@@ -68,8 +82,7 @@ def measure(
                 able.pop("bfloat16 stored", None)  # it is for inference
             if task.call == "preprocessing":
                 able = {name: each for name, each in able.items() if name not in _SAME_TOKENIZER}
-            # Before the first turn, each has done a task once.
-            found = in_turn(able, task, count, seconds, uncounted=int(count > FEW))
+            found = in_turn(able, task, counted, seconds, uncounted)
             results.append((task.__dict__, {n: timing.turns for n, timing in found.items()}))
             print("\n".join(rows(task, found)), flush=True)
         profiles = [
@@ -77,6 +90,8 @@ def measure(
             for name, task in profiled()
             if name in contenders
         ]
+    except ContenderEnded as error:
+        ended = {"ended": str(error)}
     finally:
         for contender in contenders.values():
             contender.close()
@@ -86,9 +101,10 @@ def measure(
         "versions": {name: version(name) for name in PACKAGES},
         "turns": turns,
         "exports": exports,
-        "starts": {name: started[name] for name in commands},
+        "starts": {name: started[name] for name in commands if name in started},
         "results": results,
         "profiles": profiles,
+        **ended,
     }
 
 
@@ -124,6 +140,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="of a turn (default 1)")
     parser.add_argument("--quick", action="store_true", help="leave out what takes long")
     parser.add_argument("--calls", default=",".join(CALLS), help=f"of {', '.join(CALLS)}")
+    others = tuple(name for name in CONTENDERS if name not in (OURS, "peer"))
+    parser.add_argument("--without", default="", help=f"of {', '.join(others)}: left out")
     parser.add_argument("--long", action="store_true", help="32 x 512 tokens for BERT-large too")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the report")
     parser.add_argument("--json", type=Path, default=HERE / "encoder.json")
@@ -138,19 +156,27 @@ def main() -> None:
     calls = arguments.calls.split(",")
     if unknown := set(calls) - set(CALLS):
         parser.error(f"no such call: {', '.join(sorted(unknown))}")
+    without = arguments.without.split(",") if arguments.without else []
+    if unknown := set(without) - set(others):
+        parser.error(f"no such contender: {', '.join(sorted(unknown))}")
+    ended = False
     for name in names:
         with tempfile.TemporaryDirectory(prefix="hubexport-benchmark-") as directory:
             measured = measure(
                 MODELS[name], Path(directory), arguments.turns, arguments.seconds, calls,
-                quick=arguments.quick, long=arguments.long,
+                without, quick=arguments.quick, long=arguments.long,
             )  # fmt: skip
         # After each model, so that an interrupted run keeps what it measured.
         measured = json.loads(json.dumps(measured))
+        if said := measured.pop("ended", None):
+            print(f"{name}: {said}", file=sys.stderr)
+            ended = True
         entries = {**read(arguments.json), name: measured}
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         ordered = [entries[each] for each in MODELS if each in entries]
         arguments.json.write_text(json.dumps(ordered, indent=1) + "\n")
         write(entries, arguments.output)
+    sys.exit(ended)
 
 
 if __name__ == "__main__":

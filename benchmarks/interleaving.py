@@ -31,6 +31,10 @@ class Task:
     padding: float = 0.0
 
 
+class ContenderEnded(RuntimeError):
+    """A contender's process is no more; its own words are on standard error."""
+
+
 class Contender:
     """A process that waits for tasks.
 
@@ -69,14 +73,21 @@ class Contender:
     def _ask(self, task: Task, **more: int) -> Any:
         assert self._process.stdin is not None
         request = {**dataclasses.asdict(task), **more}
-        print(json.dumps(request), file=self._process.stdin, flush=True)
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            pass  # said below
         return self._answer()
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"a contender ended: {self._process.args}")
+            status = self._process.wait()
+            raise ContenderEnded(
+                f"a contender ended with status {status} (-9: killed, where memory is too little): "
+                f"{self._process.args}"
+            )
         return json.loads(line)
 
 

@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,18 @@ NARROW = {
 }
 """Contenders that are ours in a narrow dtype: what they are exported with."""
 
+CONTENDERS = (
+    "peer", OURS, *NARROW, "products", "transformers", "transformers compiled",
+    "transformers bfloat16",
+)  # fmt: skip
+
 Commands = dict[str, list[str]]
 """Name of a contender -> the arguments of its process."""
 
 
-def make(model: Model, directory: Path, turns: int) -> tuple[Commands, dict[str, Any]]:
+def make(
+    model: Model, directory: Path, turns: int, narrow: Mapping[str, Sequence[str]] = NARROW
+) -> tuple[Commands, dict[str, Any]]:
     """Makes a model's files: the contenders' commands, and by name what exporting took, for JSON.
 
     The exports that are compared run `turns` times in turn, after one that is not counted.
@@ -80,14 +87,14 @@ def make(model: Model, directory: Path, turns: int) -> tuple[Commands, dict[str,
             [*_GARDEN, "export", str(source), str(peer), str(sizes)], peer
         )
     runs = alternate(exporters, turns)
-    for name, options in NARROW.items():
+    for name, options in narrow.items():
         runs[name] = [run([*_ours(source, directory / name), *options])]
     exports = {
         name: {
             "runs": [dataclasses.asdict(each) for each in runs.get(name, [])],
             "size": (directory / name / "saved_model.pb").stat().st_size,
         }
-        for name in ("peer", OURS, *NARROW)
+        for name in ("peer", OURS, *narrow)
     }
     return _commands(model, directory, source / "vocab.txt"), exports
 
