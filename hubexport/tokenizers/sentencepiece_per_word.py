@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from hubexport.errors import VocabularyError, some_of
@@ -171,7 +172,7 @@ def _rounded(score: float) -> float:
     return round(score / GRANULE) * GRANULE
 
 
-def check_charsmap(charsmap: bytes, path: Path) -> dict[str, str]:
+def check_charsmap(charsmap: bytes, path: Path) -> Mapping[str, str]:
     """The character map's keys and replacements.
 
     Raises:

@@ -123,14 +123,14 @@ def test_families(unigram, model_type, options):
         "\ufdd3",
     ]
     many = (model_type, options) in OPTIONS[:2]
-    code_points = texts.every_code_point()
+    every = texts.varied_code_points()
     check(
         definition,
         [
             *texts.DIFFICULT,
-            *texts.generated(50_000 if many else 3_000, seed=1, words=words),
-            *texts.generated(50_000 if many else 3_000, seed=2),
-            *(code_points if many else code_points[::40]),
+            *texts.generated(15_000 if many else 3_000, seed=1, words=words),
+            *texts.generated(15_000 if many else 3_000, seed=2),
+            *(every if many else every[::15]),
         ],
     )
 
@@ -259,7 +259,7 @@ def test_words_that_end_at_spaces_only(unigram, strip, content, charsmap):
 
     rust = tokenizers.Tokenizer.from_str(json.dumps(described))
     strings = ["", " ", "  ", "a ", "a\u3000", "a\x85 ", " a  b", *texts.DIFFICULT]
-    strings += texts.generated(3000, seed=5) + texts.every_code_point()[::100]
+    strings += texts.generated(3000, seed=5) + texts.varied_code_points()[::40]
     expected = [encoding.ids for encoding in rust.encode_batch(strings)]
     assert define(found).reference()(strings) == expected
     check(define(found), strings)

@@ -99,10 +99,10 @@ def assert_same(model, samples):
 
 
 @pytest.mark.parametrize("lower_case", [True, False])
-def test_generated_texts_and_every_code_point(pieces, lower_case):
+def test_generated_texts_and_code_points(pieces, lower_case):
     """All of them for lower-cased text, which has more to go wrong; a part of them for cased."""
-    count, step = (100_000, 1) if lower_case else (25_000, 5)
-    every = texts.every_code_point()[::step]
+    count, step = (40_000, 1) if lower_case else (10_000, 3)
+    every = texts.varied_code_points()[::step]
     samples = texts.DIFFICULT + texts.generated(count, words=WORDS) + every
     assert_same(model_of(pieces, lower_case), samples)
 
@@ -119,7 +119,7 @@ def test_generated_texts_and_every_code_point(pieces, lower_case):
 )
 def test_other_settings(pieces, lower_case, strip_accents, options):
     model = model_of(pieces, lower_case, strip_accents, **options)
-    samples = texts.every_code_point()[:: len(options) * 30 + 7]
+    samples = texts.varied_code_points()[:: len(options) * 30 + 7]
     assert_same(model, texts.DIFFICULT + texts.generated(8_000, 1, WORDS) + samples)
 
 
@@ -136,7 +136,7 @@ def test_real_vocabularies_and_texts(name, lower_case):
 
 def test_code_points_that_are_not_assigned(pieces):
     """The kernel splits at some of them, in its ranges of CJK characters."""
-    samples = [text for text in texts.every_code_point(False) if texts.unassigned(text[2])]
+    samples = [text for text in texts.varied_code_points(False) if texts.unassigned(text[2])]
     samples = [text for text in samples if ord(text[2]) < 0x30000][::7]
     samples += ["a\U0002a6deb", "a\U0002fa1eb"]
     assert_same(model_of(pieces, True), samples)
@@ -171,7 +171,7 @@ def test_words_are_those_of_the_reference(pieces):
 @pytest.mark.parametrize(("lower_case", "strip_accents"), [(True, None), (False, None)])
 def test_offsets_are_those_of_the_reference(pieces, lower_case, strip_accents):
     model = model_of(pieces, lower_case, strip_accents)
-    samples = texts.DIFFICULT + SENTENCES + texts.every_code_point()[::31]
+    samples = texts.DIFFICULT + SENTENCES + texts.varied_code_points()[::31]
     # Marks in canonical order: see test_offsets_beside_reordered_marks.
     nfc = tokenizers.normalizers.NFC().normalize_str
     samples += [nfc(text) for text in texts.generated(4_000, 7, [*WORDS, "e\u0301" * 101])]

@@ -116,8 +116,12 @@ def normalization(
         return "".join(done)
 
     def table(first: Mapping[int, str]) -> dict[int, str]:
-        replacements = {}
-        for code_point in {*_PLANES, *before, *map(ord, singles)} - set(range(0xD800, 0xE000)):
+        # All others become the unknown character, without being looked at one by one.
+        known = {WORD, unknown, *alphabet, *kept, *singles}
+        looked_at = {*before, *characters.white_space, *map(ord, known)}
+        surrogates = set(range(0xD800, 0xE000))
+        replacements = dict.fromkeys(set(_PLANES) - looked_at - surrogates, unknown)
+        for code_point in looked_at - surrogates:
             text = first.get(code_point, chr(code_point))
             replacement = text if text in kept else final(text)
             if replacement != chr(code_point):
