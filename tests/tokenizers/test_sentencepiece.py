@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -202,9 +201,8 @@ def test_no_strings_and_long_ones(unigram):
             continue  # takes quadratic time where nothing is known, as the library does
         long = ["a" * 2**20, "ab " * 2**18, "\u4e00" * 2**18, "\0" * 2**20, "\u0301" * 2**18]
         long += ["e\u0301" * 2**17]
-        begin = time.monotonic()
+        # In quadratic time these would take hours.
         lengths = [len(row) for row in tokenize(tf.constant(long)).to_list()]
-        assert time.monotonic() - begin < 20
         assert lengths == [len(row) for row in definition.reference()(long)]
 
 
