@@ -75,15 +75,15 @@ def _entries(units: np.ndarray) -> list[tuple[bytes, int]]:
 def _children(bases: np.ndarray, units: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Of nodes with these bases the children: the parent's number, and where the child is."""
     labels = np.arange(1, 256)
-    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    found: list[tuple[np.ndarray, np.ndarray]] = []
     for begin in range(0, len(bases), _ROWS):
         positions = bases[begin : begin + _ROWS, np.newaxis] ^ labels  # [rows, 255]
         inside = positions < len(units)
         units_there = units[np.where(inside, positions, 0)]
         matches = inside & ((units_there & (_IS_VALUE | 0xFF)) == labels)
-        parents, _ = np.nonzero(matches)
-        found.append((parents + begin, positions[matches]))
-        most -= len(parents)
+        rows, _ = np.nonzero(matches)
+        found.append((rows + begin, positions[matches]))
+        most -= len(rows)
         if most < 0:
             raise ValueError("the character map has keys without an end")
     parents, children = zip(*found, strict=True)
