@@ -1,7 +1,8 @@
 """Export of BERT-base with `.mlm` from a Model Garden checkpoint, side by side with the peer.
 
 Bars: of the whole process, wall time at most 0.35 of the peer's and peak memory at most 0.40; at
-most 250 MiB more than `import tensorflow` takes alone, also for a checkpoint of 4.8 GB (--large).
+most 250 MiB more than TensorFlow's import takes alone, as exporting processes do it, also for a
+checkpoint of 4.8 GB (--large).
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from processes import Run, alternate, machine, median, ratios, run
 
 HERE = Path(__file__).parent
+_FLOOR = "lean import of TensorFlow"
+_IMPORT = """
+from hubexport.lean_tensorflow import lean_tensorflow
+with lean_tensorflow():
+    import tensorflow
+"""
 LARGE = {"hidden_size": 2048, "num_hidden_layers": 24, "intermediate_size": 8192}
 
 
@@ -58,12 +65,12 @@ def measure(work: Path, runs: int, *, large: bool) -> list[str]:
 
     def floor() -> Run:
         return run(
-            [sys.executable, "-c", "import tensorflow"],
+            [sys.executable, "-c", _IMPORT],
             {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
         )
 
-    results = alternate({"hubexport": ours, "peer": peer, "import tensorflow": floor}, runs)
-    floor_peak = median(results["import tensorflow"], "peak")
+    results = alternate({"hubexport": ours, "peer": peer, _FLOOR: floor}, runs)
+    floor_peak = median(results[_FLOOR], "peak")
     above = median(results["hubexport"], "peak") - floor_peak
     lines = [
         "# Export of BERT-base with its masked language model",
@@ -87,7 +94,7 @@ def measure(work: Path, runs: int, *, large: bool) -> list[str]:
             f"bar {bar:.2f}: {verdict(middle <= bar)}"
         )
     lines += [
-        f"- peak memory above `import tensorflow`: {above:,.0f} MiB; "
+        f"- peak memory above that of the {_FLOOR}: {above:,.0f} MiB; "
         f"bar 250 MiB: {verdict(above <= 250)}",
     ]
     if large:
@@ -106,7 +113,7 @@ def measure_large(work: Path, floor_peak: float) -> list[str]:
     above = result.peak - floor_peak
     return [
         f"- a checkpoint of {nbytes / 1e9:.1f} GB (24 layers of 2048): {result.wall:.1f} s, "
-        f"{above:,.0f} MiB above `import tensorflow`; bar 250 MiB: {verdict(above <= 250)}",
+        f"{above:,.0f} MiB above it; bar 250 MiB: {verdict(above <= 250)}",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import statistics
@@ -73,10 +74,8 @@ class Contender:
     def _ask(self, task: Task, **more: int) -> Any:
         assert self._process.stdin is not None
         request = {**dataclasses.asdict(task), **more}
-        try:
+        with contextlib.suppress(BrokenPipeError):  # then it has ended, which reading finds
             print(json.dumps(request), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            pass  # said below
         return self._answer()
 
     def _answer(self) -> Any:
