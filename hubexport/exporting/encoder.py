@@ -19,7 +19,12 @@ from hubexport.exporting.validated import (
 )
 from hubexport.progress import bytes_bar
 from hubexport.saved_model.record import check_time, environment, source_file, write_record
-from hubexport.saved_model.target import check_space, check_target, staged_directory
+from hubexport.saved_model.target import (
+    check_space,
+    check_target,
+    clear_abandoned,
+    staged_directory,
+)
 
 _PATHS = ("checkpoint", "bert_config", "encoder_config", "vocab_file", "sp_model_file")
 
@@ -59,8 +64,8 @@ def export_encoder(
       encoder_config: Model Garden's YAML.
       family: name of the model family; recognised when None.
       heads: "auto" (all that the checkpoint carries), "none", or names joined by commas.
-      pooler: a key of `hubexport.exporting.pooler.POOLERS`; None for the checkpoint's own, or what
-        a sentence-transformers directory declares.
+      pooler: one of `hubexport.poolers.FLAG_VALUES`; None for the checkpoint's own, or what a
+        sentence-transformers directory declares.
       vocab_file, sp_model_file: tokenizer file that the artifact carries along, at most one.
       do_lower_case: whether the text was lower-cased; needed with a tokenizer file where nothing
         beside it says so.
@@ -111,6 +116,8 @@ def export_encoder(
     check_time()
     check_validation(validate, reference, dry_run=dry_run)
     sources = [Path(command[name]) for name in _PATHS if name in command]
+    if not dry_run:
+        clear_abandoned(Path(export_path))
     check_target(Path(export_path), overwrite=overwrite, sources=sources)
     tokenizer = read_tokenizer_files(vocab_file, sp_model_file, do_lower_case)
     with unpacked(Path(checkpoint)) as path, _in_background() as submit:

@@ -7,11 +7,17 @@ import ctypes
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hubexport.errors import ExportPathError, some_of
+from hubexport.saved_model.staging import (
+    make_staging,
+    release,
+    remove,
+    remove_abandoned,
+    swap_by_renaming,
+)
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
@@ -97,12 +103,23 @@ def check_space(export_path: Path, nbytes: int) -> None:
         )
 
 
+def clear_abandoned(export_path: Path) -> None:
+    """Removes what killed runs left beside the target; `staged_directory` does, too.
+
+    For use before `check_target` and `check_space`, which may find more room, or an artifact that
+    was moved aside and never put back. Raises nothing.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        remove_abandoned(_located(export_path).parent)
+
+
 @contextlib.contextmanager
 def staged_directory(export_path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Gives a new directory beside the target, which takes its place when the block succeeds.
 
     When the block fails or is interrupted, the new directory is removed and what was at the
     target is as it was. A replaced directory is exchanged in one step where the file system can.
+    What a killed process leaves is removed by the next that comes here, in the same place.
 
     Args:
       export_path: the target; its parents are made.
@@ -111,14 +128,15 @@ def staged_directory(export_path: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises:
       ExportPathError: the target must not be replaced, or cannot be written.
     """
+    clear_abandoned(export_path)
     check_target(export_path, overwrite=overwrite)
     export_path = _located(export_path)
     made_parents: list[Path] = []
     staging: Path | None = None
+    lock: int | None = None
     try:
         _make_parents(export_path.parent, made_parents)
-        name = f".{export_path.name[:40]}."
-        staging = Path(tempfile.mkdtemp(".partial", name, dir=export_path.parent))
+        staging, lock = make_staging(export_path)
         staging.chmod(0o777 & ~_umask())
         yield staging
         _sync(staging)
@@ -132,7 +150,8 @@ def staged_directory(export_path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise _cannot_be_written(export_path, error) from error
     finally:
         if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+            remove(staging)
+        release(lock)
         for parent in reversed(made_parents):
             with contextlib.suppress(OSError):
                 parent.rmdir()
@@ -153,23 +172,17 @@ def _umask() -> int:
 
 
 def _put_in_place(staging: Path, target: Path) -> None:
-    """Renames staging to target; what was there ends up under staging's name and is removed."""
+    """Renames staging to target; what was there is removed."""
     if not target.exists():
         os.rename(staging, target)
         return
     if not any(target.iterdir()):
         os.replace(staging, target)  # rename(2) replaces an empty directory
         return
-    if not _exchange(staging, target):
-        old = staging.with_name(staging.name + ".old")
-        os.rename(target, old)
-        try:
-            os.rename(staging, target)
-        except BaseException:
-            os.rename(old, target)
-            raise
-        staging = old
-    shutil.rmtree(staging, ignore_errors=True)
+    if _exchange(staging, target):
+        remove(staging)
+    else:
+        swap_by_renaming(staging, target)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -220,9 +233,12 @@ def _cannot_be_written(path: Path, error: OSError | ValueError) -> ExportPathErr
 def _located(path: Path) -> Path:
     """The absolute path of what the system would make there: links above it are followed."""
     path = path.absolute()
-    if path.name in ("", ".."):
-        return path.resolve()
-    return path.parent.resolve() / path.name
+    try:
+        if path.name in ("", ".."):
+            return path.resolve()
+        return path.parent.resolve() / path.name
+    except RuntimeError as error:  # Python 3.12 and before: links that lead to each other
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
 
 
 def _existing(path: Path) -> Path:

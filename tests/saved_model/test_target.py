@@ -85,7 +85,7 @@ class TestSuccess:
             fill(staging)
             assert staging.parent == tmp_path  # one file system: a rename is enough
             assert os.listdir(tmp_path) == [staging.name]
-            assert staging.name.startswith(".out.") and staging.name.endswith(".partial")
+            assert re.fullmatch(r"\.out\.[0-9a-f]{8}\.hubexport\.partial", staging.name)
         assert os.listdir(tmp_path) == ["out"]
 
     def test_overwrite(self, tmp_path, old, way):
@@ -272,6 +272,13 @@ class TestFailure:
             with pytest.raises(ExportPathError, match="Not a directory"):
                 export(path)
         assert list(tree(tmp_path)) == ["file"]
+
+    def test_links_that_lead_to_each_other(self, tmp_path):
+        (tmp_path / "one").symlink_to("other")
+        (tmp_path / "other").symlink_to("one")
+        with pytest.raises(ExportPathError, match="Too many levels of symbolic links"):
+            export(tmp_path / "one" / "out")
+        assert sorted(os.listdir(tmp_path)) == ["one", "other"]
 
 
 class TestRefusal:
