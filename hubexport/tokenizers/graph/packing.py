@@ -38,18 +38,32 @@ def bert_pack_inputs(
 
     Returns:
       int32 [batch, seq_length] each: `input_word_ids`, `input_mask` (1 = token, 0 = padding) and
-      `input_type_ids`, as the template says. The static shape is [None, seq_length] for a Python
-      int, [None, None] for a tensor.
+      `input_type_ids`, as the template says. The static shape is known as far as those of the
+      segments and the value of seq_length are.
 
     Raises:
       ValueError: there are not 1 or 2 segments, or one is not ragged or has inner dimensions.
     """
     if not 1 <= len(segments) <= 2:
         raise ValueError(f"bert_pack_inputs takes 1 or 2 segments, not {len(segments)}.")
-    packed = pack_rows([rows_of(s) for s in segments], seq_length, template, truncation)
-    for tensor in packed.values():
-        tensor.set_shape([None, seq_length if isinstance(seq_length, int) else None])
-    return packed
+    rows = [rows_of(segment) for segment in segments]
+    packed = pack_rows(rows, seq_length, template, truncation)
+    return with_shape(packed, [tensor for row in rows for tensor in row], seq_length)
+
+
+def with_shape(
+    packed: Mapping[str, tf.Tensor], rows: Sequence[tf.Tensor], seq_length: int | tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """`packed`, whose ops forget its shape, with the shape that the graph can know.
+
+    Args:
+      packed: [B, S] each, by name.
+      rows: of all segments, as `rows_of` gives them.
+      seq_length: S.
+    """
+    _, starts, _, *_ = rows
+    shape = tf.stack([tf.shape(starts)[0], tf.cast(seq_length, tf.int32)])
+    return {name: tf.reshape(tensor, shape) for name, tensor in packed.items()}
 
 
 def pack_rows(

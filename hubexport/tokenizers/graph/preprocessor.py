@@ -9,6 +9,10 @@ tensorflow.org/hub/reusable_saved_models:
     preprocessor.bert_pack_inputs([segment, ...], seq_length=...)
     preprocessor.tokenize_with_offsets(text)            optional
     preprocessor.detokenize(ids)                        optional
+
+Texts are string [batch]; [] stands for a batch of one and [batch, 1] for [batch]. Results have the
+batch size of their texts also where that is known only to the graph that calls: the shapes of XLA
+and TPU programs depend on it.
 """
 
 from __future__ import annotations
@@ -21,9 +25,11 @@ from typing import Any
 import tensorflow as tf
 
 from hubexport.tokenizers.definition import PackingTemplate
-from hubexport.tokenizers.graph.packing import pack_rows, rows_of
+from hubexport.tokenizers.graph.packing import pack_rows, rows_of, with_shape
 
 _TEXT = tf.TensorSpec([None], tf.string, name="text")
+# What else texts come as: one alone, and a column of features, as Keras' Input(shape=(1,)) has it.
+_OTHER_TEXTS = tuple(tf.TensorSpec(shape, tf.string, name="text") for shape in ([], [None, 1]))
 _RAGGED = tuple(tf.RaggedTensorSpec([None] * (rank + 1), tf.int32, rank) for rank in (1, 2))
 
 
@@ -51,6 +57,11 @@ class _Reusable(tf.Module):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return vars(self)["__call__"](*args, **kwargs)
 
+    def trace(self, *specs: Any) -> None:
+        """Adds a trace of `__call__` for each of these arguments."""
+        for spec in specs:
+            vars(self)["__call__"].get_concrete_function(spec)
+
 
 class SpecialTokens(_Reusable):
     """`get_special_tokens_dict`: () -> {name: int32 scalar}."""
@@ -62,13 +73,25 @@ class SpecialTokens(_Reusable):
         )
 
 
-class Tokenize(_Reusable):
+class _OfTexts(_Reusable):
+    """Called with text: [batch], or [] for a batch of one, or [batch, 1] for [batch]."""
+
+    def __init__(self, call: Callable[[tf.Tensor], Any]):
+        """Args:
+        call: takes string [batch].
+        """
+        of_batch = tf.function(call, input_signature=[_TEXT], autograph=False)
+        super().__init__(lambda text: of_batch(_as_batch(text)))
+        self.trace(_TEXT, *_OTHER_TEXTS)
+
+
+class Tokenize(_OfTexts):
     """`tokenize` or `tokenize_with_offsets`: text [batch] -> RaggedTensor(s)."""
 
     def __init__(
         self, tokenizer: Any, call: Callable[[tf.Tensor], Any], special_tokens: SpecialTokens
     ):
-        super().__init__(lambda text: call(text), input_signature=[_TEXT])
+        super().__init__(lambda text: _with_batch_size(call(text), text))
         # Tracked here and not by the root alone: the sub-object can become a part of another
         # model by itself, for example in a hub.KerasLayer, and must then bring its tables along.
         self._tokenizer = tokenizer
@@ -87,8 +110,7 @@ class Detokenize(_Reusable):
 
         super().__init__(detokenize)
         self._tokenizer = tokenizer
-        for spec in _RAGGED:
-            vars(self)["__call__"].get_concrete_function(spec)
+        self.trace(*_RAGGED)
 
 
 class BertPackInputs(_Reusable):
@@ -110,8 +132,7 @@ class BertPackInputs(_Reusable):
                 raise ValueError(f"bert_pack_inputs takes 1 or 2 segments, not {len(inputs)}.")
             rows = [tensor for segment in inputs for tensor in rows_of(segment)]
             packed = inner[len(inputs)](*rows, tf.cast(seq_length, tf.int64))
-            shape = [None, seq_length if isinstance(seq_length, int) else None]
-            return {name: tf.ensure_shape(tensor, shape) for name, tensor in packed.items()}
+            return with_shape(packed, rows, seq_length)
 
         super().__init__(pack)
         function = vars(self)["__call__"]
@@ -132,7 +153,7 @@ class BertPackInputs(_Reusable):
         return tf.function(pack, input_signature=signature, autograph=False)
 
 
-class Preprocessor(_Reusable):
+class Preprocessor(_OfTexts):
     """The root: text [batch] -> encoder inputs int32 [batch, default_seq_length]."""
 
     def __init__(
@@ -168,9 +189,9 @@ class Preprocessor(_Reusable):
         group = getattr(tokenizer, "group", lambda ids: ids)
 
         def preprocess(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            return pack([pieces(text)])
+            return pack([_with_batch_size(pieces(text), text)])
 
-        super().__init__(preprocess, input_signature=[_TEXT])
+        super().__init__(preprocess)
         self._tokenizer = tokenizer
         self.tokenize = Tokenize(tokenizer, lambda text: group(pieces(text)), special)
         for name, path in (assets or {}).items():
@@ -185,4 +206,26 @@ class Preprocessor(_Reusable):
 
     def signatures(self) -> dict[str, Any]:
         """What `tf.saved_model.save` takes; the text input is called `text`."""
-        return {"serving_default": vars(self)["__call__"]}
+        return {"serving_default": vars(self)["__call__"].get_concrete_function(_TEXT)}
+
+
+def _as_batch(text: tf.Tensor) -> tf.Tensor:
+    """string [], [batch] or [batch, 1] -> [batch]. Of other shapes, the reshape fails when it runs.
+
+    A graph may promise texts [batch] and be fed others: nothing checks what a signature is given.
+    TensorFlow's optimizer believes the promise and removes a reshape from one axis to one axis; that
+    to two axes and a column stay.
+    """
+    size = tf.concat([tf.shape(text), [1]], axis=0)[:1]  # [1]
+    return tf.reshape(text, tf.concat([size, [1]], axis=0))[:, 0]
+
+
+def _with_batch_size(tokens: Any, text: tf.Tensor) -> Any:
+    """RaggedTensor(s) [batch, ...] of a text [batch], whose batch size is known where the text's is.
+
+    Of the ops that split text, none tells how many rows it gives.
+    """
+    if isinstance(tokens, tuple):
+        return tuple(_with_batch_size(each, text) for each in tokens)
+    splits = tf.reshape(tokens.row_splits, tf.shape(text, tf.int64) + 1)
+    return tf.RaggedTensor.from_row_splits(tokens.values, splits, validate=False)
