@@ -108,6 +108,37 @@ def plain_tensorflow(path):
     }
 
 
+def wide(x):
+    """The same numbers as int64."""
+    return {key: tf.cast(value, tf.int64) for key, value in x.items()}
+
+
+def int64_inputs(path):
+    """As NumPy and tensorflow_text make them."""
+    encoder = tf.saved_model.load(path)
+    calls = {"encoder": (encoder, inputs()), "mlm": (encoder.mlm, mlm_inputs())}
+    calls["nsp"] = (encoder.nsp, inputs())
+    result = {}
+    for name, (call, x) in calls.items():
+        outputs = tf.nest.flatten(call(x))
+        numpy = {key: value.numpy().astype(np.int64) for key, value in x.items()}
+        result[name] = [
+            max(difference(*pair) for pair in zip(tf.nest.flatten(call(y)), outputs, strict=True))
+            for y in (wide(x), numpy)
+        ]
+        with tf.GradientTape() as tape:
+            loss = loss_of(call(wide(x), training=True))
+        gradients = tape.gradient(loss, call.trainable_variables)
+        result[name].append(sum(gradient is None for gradient in gradients))
+    mixed = {**inputs(), "masked_lm_positions": tf.zeros([3, 2], tf.int64)}
+    try:
+        encoder.mlm(mixed)
+        result["mixed"] = "no error"
+    except Exception as error:
+        result["mixed"] = f"{type(error).__name__}: {error}"
+    return result
+
+
 def loss_of(outputs):
     terms = [outputs["pooled_output"], *outputs["encoder_outputs"]]
     terms += [outputs[key] for key in ("mlm_logits", "nsp_logits") if key in outputs]
@@ -254,6 +285,7 @@ def main(step, work):
     result = {
         "plain": plain_tensorflow(path),
         "gradients": gradients(path),
+        "int64_inputs": int64_inputs(path),
         "compiled": compiled(path),
         "keras": keras(path),
         "keras_3": keras_3(path),

@@ -16,6 +16,7 @@ from hubexport.saved_model.reading import read_saved_model
 from tests import tiny
 
 CLOSE = 1e-5
+ROOT = Path(__file__).parents[1]
 
 
 def use(step: str, work: Path) -> SimpleNamespace:
@@ -108,6 +109,22 @@ def test_dropout_is_active_in_training(exported):
 
 def test_a_sequence_beyond_the_positions_is_an_error(exported):
     assert exported.user.plain["too_long"] == "InvalidArgumentError"
+
+
+@pytest.mark.parametrize("name", ["encoder", "mlm", "nsp"])
+def test_int64_inputs_give_the_same(exported, name):
+    assert exported.user.int64_inputs[name] == [0, 0, 0]
+
+
+def test_int64_and_int32_together_are_an_error_that_the_docs_know(exported):
+    message = exported.user.int64_inputs["mixed"]
+    (stated,) = (
+        line.removeprefix("## ")
+        for line in (ROOT / "docs" / "errors.md").read_text("utf-8").splitlines()
+        if line.startswith("## Could not find matching concrete function")
+    )
+    assert stated in message
+    assert message.startswith("ValueError") and "dtype=tf.int64" in message
 
 
 def test_signature(exported):

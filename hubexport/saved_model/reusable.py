@@ -55,7 +55,8 @@ def reusable_encoder(
 
     The root is called with a dict of int32 [batch, sequence] tensors, `training` False or True,
     and gives `sequence_output`, `pooled_output`, `default` and the list `encoder_outputs`. Each
-    head is a sub-object with the same interface plus its own inputs and outputs.
+    head is a sub-object with the same interface plus its own inputs and outputs. Inputs that
+    are int64 altogether, as NumPy and tensorflow_text make them, are taken as well.
 
     Args:
       parts: the network.
@@ -63,6 +64,8 @@ def reusable_encoder(
     """
 
     def encode(inputs: Tensors, training: bool = False) -> Tensors:
+        if narrowed := _as_int32(inputs):
+            return call(narrowed, training=training)
         outputs = parts.encoder(inputs, training)
         sequence = outputs[-1]
         pooled = parts.pooled_output(sequence, inputs["input_mask"])
@@ -92,21 +95,34 @@ def reusable_encoder(
 
 def _with_head(call: Callable[..., Tensors], head: Head) -> Any:
     def predict(inputs: Tensors, training: bool = False) -> Tensors:
+        if narrowed := _as_int32(inputs):
+            return head_call(narrowed, training=training)
         outputs = call({key: inputs[key] for key in INPUTS}, training=training)
         return {**outputs, **head(inputs, outputs)}
 
-    return tf.function(predict, autograph=False)
+    head_call = tf.function(predict, autograph=False)
+    return head_call
 
 
-def _specs(names: Sequence[str]) -> dict[str, tf.TensorSpec]:
-    return {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in names}
+def _as_int32(inputs: Tensors) -> Tensors | None:
+    """The inputs cast to int32; None where they all are. What is cast is a call of that trace."""
+    if all(tensor.dtype == tf.int32 for tensor in inputs.values()):
+        return None
+    return {name: tf.cast(tensor, tf.int32) for name, tensor in inputs.items()}
+
+
+def _specs(names: Sequence[str], dtype: tf.DType = tf.int32) -> dict[str, tf.TensorSpec]:
+    """[batch, sequence] or [batch, positions] each."""
+    return {name: tf.TensorSpec([None, None], dtype, name=name) for name in names}
 
 
 def _sub_object(
     call: Any, inputs: Sequence[str], variables: Sequence[tf.Variable]
 ) -> tf.train.Checkpoint:
-    for training in (False, True):
-        call.get_concrete_function(_specs(inputs), training=training)
+    # int32 first: those are the traces that the others call, and that a reader of the graph finds.
+    for dtype in (tf.int32, tf.int64):
+        for training in (False, True):
+            call.get_concrete_function(_specs(inputs, dtype), training=training)
     # A Checkpoint is a plain object that tracks its attributes, and leaves no trace of Keras.
     saved = tf.train.Checkpoint()
     saved.__call__ = call

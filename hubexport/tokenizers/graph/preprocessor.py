@@ -213,17 +213,17 @@ def _as_batch(text: tf.Tensor) -> tf.Tensor:
     """string [], [batch] or [batch, 1] -> [batch]. Of other shapes, the reshape fails when it runs.
 
     A graph may promise texts [batch] and be fed others: nothing checks what a signature is given.
-    TensorFlow's optimizer believes the promise and removes a reshape from one axis to one axis; that
-    to two axes and a column stay.
+    TensorFlow's optimizer believes the promise and removes a reshape from one axis to one axis;
+    it keeps a reshape to two axes, and the slice of a column.
     """
     size = tf.concat([tf.shape(text), [1]], axis=0)[:1]  # [1]
     return tf.reshape(text, tf.concat([size, [1]], axis=0))[:, 0]
 
 
 def _with_batch_size(tokens: Any, text: tf.Tensor) -> Any:
-    """RaggedTensor(s) [batch, ...] of a text [batch], whose batch size is known where the text's is.
+    """RaggedTensor(s) [batch, ...] of text [batch], with a static batch size where text has one.
 
-    Of the ops that split text, none tells how many rows it gives.
+    The ops that split text forget how many rows they give.
     """
     if isinstance(tokens, tuple):
         return tuple(_with_batch_size(each, text) for each in tokens)
