@@ -34,13 +34,13 @@ def first_token(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 def mean(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The mean over tokens; zeros for a row without any."""
-    weights = tf.cast(mask, sequence.dtype)[:, :, tf.newaxis]  # [B, S, 1]
+    weights = _column(tf.cast(mask, sequence.dtype))
     return _weighted_mean(sequence, weights)
 
 
 def mean_sqrt_len(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The sum over tokens divided by the square root of their number."""
-    weights = tf.cast(mask, sequence.dtype)[:, :, tf.newaxis]
+    weights = _column(tf.cast(mask, sequence.dtype))
     count = tf.maximum(tf.reduce_sum(weights, axis=1), 1e-9)  # [B, 1]
     return tf.reduce_sum(sequence * weights, axis=1) / tf.sqrt(count)
 
@@ -48,13 +48,13 @@ def mean_sqrt_len(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 def weighted_mean(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The mean over tokens weighted by their position, from 1 (arxiv.org/abs/2202.08904)."""
     positions = tf.range(1, tf.shape(mask)[1] + 1)
-    weights = tf.cast(mask * positions, sequence.dtype)[:, :, tf.newaxis]
+    weights = _column(tf.cast(mask * positions, sequence.dtype))
     return _weighted_mean(sequence, weights)
 
 
 def maximum(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The maximum over tokens, of each dimension."""
-    is_token = tf.cast(mask, tf.bool)[:, :, tf.newaxis]
+    is_token = _column(tf.cast(mask, tf.bool))
     # sentence-transformers' own stand-in for minus infinity.
     return tf.reduce_max(tf.where(is_token, sequence, -1e9), axis=1)
 
@@ -63,6 +63,11 @@ def last_token(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The vector of the last token that is no padding."""
     positions = tf.range(tf.shape(mask)[1]) * mask  # [B, S]
     return tf.gather(sequence, tf.argmax(positions, axis=1), batch_dims=1)
+
+
+def _column(x: tf.Tensor) -> tf.Tensor:
+    """[B, S] -> [B, S, 1], without a strided slice: TensorFlow Lite's cannot add an axis."""
+    return tf.expand_dims(x, axis=2)
 
 
 def _weighted_mean(sequence: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

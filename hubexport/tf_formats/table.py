@@ -19,7 +19,9 @@ from hubexport.errors import CheckpointError
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
 _TRAILER_BYTES = 5  # compression type, CRC-32C
-_BLOCK_BYTES = 4096  # target size of a data block
+# Target size of a data block, as in TensorFlow's own tables (core/lib/io/table_options.h). The
+# index of an encoder is smaller and therefore one block, which is all that OpenVINO reads.
+_BLOCK_BYTES = 262_144
 _CRC_MASK_DELTA = 0xA282EAD8
 _SNAPPY = 1  # the compression byte
 _MAXIMUM_BLOCK_BYTES = 64 << 20

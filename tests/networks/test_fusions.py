@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.eager import context
 from tensorflow.python.util import _pywrap_util_port
@@ -17,8 +19,8 @@ import hubexport
 from tests import tiny
 
 
-def optimized_ops(artifact: Path) -> collections.Counter[str]:
-    """Op -> number of nodes of the graph that runs."""
+def optimized_nodes(artifact: Path) -> list[node_def_pb2.NodeDef]:
+    """The nodes of the graph that runs."""
     encoder = tf.saved_model.load(str(artifact))
     inputs = {
         name: tf.ones([2, 5], tf.int32)
@@ -30,12 +32,10 @@ def optimized_ops(artifact: Path) -> collections.Counter[str]:
         graphs = context.export_run_metadata().function_graphs
     finally:
         context.disable_run_metadata()
-    return collections.Counter(
-        node.op for graph in graphs for node in graph.post_optimization_graph.node
-    )
+    return [node for graph in graphs for node in graph.post_optimization_graph.node]
 
 
-def served_ops(artifact: Path) -> collections.Counter[str]:
+def served_nodes(artifact: Path) -> list[node_def_pb2.NodeDef]:
     """The same of a session that runs the signature, as TensorFlow Serving does."""
     tf1 = tf.compat.v1
     with tf.Graph().as_default(), tf1.Session() as session:
@@ -49,10 +49,22 @@ def served_ops(artifact: Path) -> collections.Counter[str]:
             options=tf1.RunOptions(output_partition_graphs=True),
             run_metadata=metadata,
         )
+    return [node for graph in metadata.partition_graphs for node in graph.node]
+
+
+def ops(nodes: Iterable[node_def_pb2.NodeDef]) -> collections.Counter[str]:
+    """Op -> number of nodes; in sessions, some are called otherwise."""
     return collections.Counter(
-        node.op.replace("_MklNativeFused", "_Fused").replace("_MklBatch", "Batch")
-        for graph in metadata.partition_graphs
-        for node in graph.node
+        node.op.replace("_MklNativeFused", "_Fused").replace("_MklBatch", "Batch") for node in nodes
+    )
+
+
+def fused_with_products(nodes: Iterable[node_def_pb2.NodeDef]) -> collections.Counter[str]:
+    """What dense layers are fused with -> number of nodes."""
+    return collections.Counter(
+        "+".join(op.decode() for op in node.attr["fused_ops"].list.s)
+        for node in nodes
+        if node.op.endswith("FusedMatMul")
     )
 
 
@@ -61,36 +73,70 @@ LAYERS = 12
 depends on the names of nodes."""
 
 
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("fusions")
-    config = {**tiny.CONFIG, "num_hidden_layers": LAYERS, "hidden_act": "gelu"}
-    checkpoint = tiny.write_checkpoint(directory, config)
-    hubexport.export_encoder(checkpoint=checkpoint, export_path=directory / "out")
-    return directory / "out"
+FUSED_GELU = {"gelu_tanh": "GeluApproximate", "gelu_erf": "GeluExact"}
+"""By our name of it, as TensorFlow's remapper calls it."""
 
+Nodes = Callable[[Path], list[node_def_pb2.NodeDef]]
 
-@pytest.mark.skipif(
+with_onednn = pytest.mark.skipif(
     not _pywrap_util_port.IsMklEnabled(), reason="TensorFlow runs without oneDNN here"
 )
-@pytest.mark.parametrize("ops_of", [optimized_ops, served_ops])
+both_ways = pytest.mark.parametrize("nodes_of", [optimized_nodes, served_nodes])
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Exports an encoder with an activation, once."""
+
+    @functools.cache
+    def exported(hidden_act: str, dtype: str = "float32") -> Path:
+        directory = tmp_path_factory.mktemp("fusions")
+        config = {**tiny.CONFIG, "num_hidden_layers": LAYERS}
+        hubexport.export_encoder(
+            checkpoint=tiny.write_checkpoint(directory, config),
+            export_path=directory / "out",
+            hidden_act=hidden_act,
+            dtype=dtype,
+        )
+        return directory / "out"
+
+    return exported
+
+
+@pytest.fixture
+def artifact(export: Callable[..., Path]) -> Path:
+    return export("gelu_tanh")
+
+
+@with_onednn
+@both_ways
+@pytest.mark.parametrize("hidden_act", FUSED_GELU)
 def test_every_layer_is_fused(
-    artifact: Path, ops_of: Callable[[Path], collections.Counter[str]]
+    export: Callable[..., Path], hidden_act: str, nodes_of: Nodes
 ) -> None:
     layers = LAYERS
-    ops = ops_of(artifact)
+    nodes = nodes_of(export(hidden_act))
+    counts = ops(nodes)
     # Query, key, value, attention's output, and two dense layers; the pooler.
-    assert ops["_FusedMatMul"] == 6 * layers + 1
-    assert ops["BiasAdd"] == 0
+    assert counts["_FusedMatMul"] == 6 * layers + 1
+    assert counts["BiasAdd"] == 0
+    # With their biases, and what follows: the activation, residuals, the pooler's tanh.
+    assert fused_with_products(nodes) == {
+        "BiasAdd": 3 * layers,
+        "BiasAdd+Add": 2 * layers,
+        f"BiasAdd+{FUSED_GELU[hidden_act]}": layers,
+        "BiasAdd+Tanh": 1,
+    }
+    assert not {"Erf", "Erfc", "Pow", "Tanh"} & counts.keys()
     # Products of queries and keys take the scale and the mask along.
-    assert ops["_MklFusedBatchMatMulV2"] == layers
-    assert ops["BatchMatMulV2"] == layers
+    assert counts["_MklFusedBatchMatMulV2"] == layers
+    assert counts["BatchMatMulV2"] == layers
     # Of residuals, nothing is left to add: what remains are norms' epsilons and offsets.
     norms = 2 * layers + 1
-    assert ops["AddV2"] <= 2 * norms + 2
+    assert counts["AddV2"] <= 2 * norms + 2
     # Heads are brought together and apart by Einsum's transposition, not by oneDNN's.
-    assert ops["Einsum"] + ops["_MklEinsum"] == 4 * layers
-    assert ops["Transpose"] + ops["_MklTranspose"] == 0
+    assert counts["Einsum"] + counts["_MklEinsum"] == 4 * layers
+    assert counts["Transpose"] + counts["_MklTranspose"] == 0
 
 
 def test_compiled_products(artifact: Path) -> None:

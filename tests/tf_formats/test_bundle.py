@@ -68,6 +68,16 @@ def test_tensorflow_reads_what_we_write(tf, tmp_path):
         assert read.tobytes() == value.tobytes(), name
 
 
+def test_tensorflow_reads_an_index_of_several_blocks(tf, tmp_path):
+    values = {f"layer_{i:05}/{'x' * 50}": np.array(i, np.int32) for i in range(8000)}
+    prefix = write(tmp_path / "model.ckpt", values)
+    assert (tmp_path / "model.ckpt.index").stat().st_size > 2 * 262_144
+    reader = tf.train.load_checkpoint(str(prefix))
+    assert reader.get_variable_to_shape_map() == {name: [] for name in values}
+    names = sorted(values)
+    assert [int(reader.get_tensor(name)) for name in names] == [int(values[n]) for n in names]
+
+
 def test_we_write_the_bytes_that_tensorflow_writes(tf, tmp_path):
     """Of the data file. TensorFlow's index shares the beginnings of keys, ours does not."""
     values = {name: VALUES[name] for name in sorted(VALUES)}

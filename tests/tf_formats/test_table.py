@@ -13,6 +13,8 @@ from hubexport.errors import CheckpointError
 from hubexport.tf_formats import table
 
 FOOTER_BYTES = 48
+BLOCK_BYTES = 262_144  # TensorFlow's own target
+MANY = {f"layer_{i}/kernel".encode(): bytes([i % 256]) * (i % 97) for i in range(15_000)}
 SMALL = {b"": b"header", b"bert/a": b"\x00\xff" * 9, b"bert/b": b"", b"c" * 130: b"x" * 140}
 
 
@@ -46,6 +48,27 @@ def write_raw(path: Path, blocks: list[tuple[bytes, int]]) -> Path:
     return path
 
 
+def block_sizes(path: Path) -> list[int]:
+    """Of the data blocks, in order, read by the format's description."""
+    data = path.read_bytes()
+    numbers, position = [], 0
+    for _ in range(4):  # offset and size of the meta index, then of the index
+        number, position = table.read_varint(data[-FOOTER_BYTES:], position)
+        numbers.append(number)
+    offset, size = numbers[2:]
+    (entries,) = struct.unpack_from("<I", data, offset + size - 4)
+    end = offset + size - 4 * (entries + 1)
+    sizes, position = [], offset
+    while position < end:
+        assert data[position] == 0  # nothing shared with the key before
+        length, position = table.read_varint(data, position + 1)
+        _, position = table.read_varint(data, position)  # length of the handle
+        _, position = table.read_varint(data, position + length)
+        size, position = table.read_varint(data, position)
+        sizes.append(size)
+    return sizes
+
+
 def problem(path: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
         table.read_table(path)
@@ -58,8 +81,8 @@ def problem(path: Path) -> str:
         {},
         {b"": b""},
         SMALL,
-        {f"layer_{i}/kernel".encode(): bytes([i % 256]) * (i % 97) for i in range(3000)},
-        {b"big": b"v" * 100_000, b"a": b"", b"z": b"after"},  # larger than a block on its own
+        MANY,
+        {b"big": b"v" * 300_000, b"a": b"", b"z": b"after"},  # larger than a block on its own
         {b"z": b"1", b"a": b"2", b"\xff\xfe": b"3", b"\x00": b"4"},
     ],
     ids=["empty", "empty key", "small", "many blocks", "large value", "unsorted"],
@@ -68,6 +91,18 @@ def test_round_trip(tmp_path, records):
     path = tmp_path / "x.index"
     table.write_table(path, records)
     assert list(table.read_table(path).items()) == sorted(records.items())
+
+
+def test_blocks_are_as_large_as_tensorflows(tmp_path):
+    """OpenVINO reads no index of several blocks: one must hold all that fits into TensorFlow's."""
+    fits = dict(list(MANY.items())[: BLOCK_BYTES // 80])
+    table.write_table(tmp_path / "one", fits)
+    (size,) = block_sizes(tmp_path / "one")
+    assert size > 0.8 * BLOCK_BYTES
+    table.write_table(tmp_path / "many", MANY)
+    *full, _ = block_sizes(tmp_path / "many")
+    assert len(full) >= 3
+    assert all(BLOCK_BYTES <= size < 1.2 * BLOCK_BYTES for size in full)
 
 
 def test_order_of_writing_does_not_matter(tmp_path):
