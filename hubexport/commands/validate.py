@@ -158,7 +158,8 @@ def _check_throughput(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "--throughput is of an encoder, run by TensorFlow on a CPU or GPU",
             [("--runtime", arguments.runtime), ("--device", arguments.device)],
-            "pass --saved_model, and leave the others out; a bundle for PJRT has --repeat.",
+            "pass --saved_model, and leave the others out; `python -m hubexport.validation.pjrt` "
+            "runs a bundle, and times it with --repeat.",
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from hubexport.errors import ConfigurationError
 from hubexport.families.configuration import Configuration
-from hubexport.networks.config import EncoderConfig
+from hubexport.networks.config import ACTIVATIONS, EncoderConfig
 
 _ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
@@ -35,8 +35,9 @@ def read_json(
     if layout == "hugging_face":
         eps = configuration.fraction("layer_norm_eps", eps)
     elif "layer_norm_eps" not in overridden:  # the other readers have 1e-12 in their code
-        why = "google-research/bert and Model Garden compute with 1e-12 whatever it says; pass "
-        configuration.refuse("layer_norm_eps", eps, why=why + "--layer_norm_eps to say which")
+        why = "google-research/bert and Model Garden compute with 1e-12 whatever it says; "
+        why += "`hubexport encoder --layer_norm_eps` says which"
+        configuration.refuse("layer_norm_eps", eps, why=why)
     factorized = configuration.values.get("embedding_size") is not None
     default_types = 2 if layout == "hugging_face" else 16
     return EncoderConfig(
@@ -48,7 +49,7 @@ def read_json(
         max_position_embeddings=get("max_position_embeddings", 512),
         type_vocab_size=get("type_vocab_size", default_types),
         embedding_size=get("embedding_size") if factorized else get("hidden_size"),
-        hidden_act=_activation(configuration, "hidden_act", layout),
+        hidden_act=_activation(configuration, "hidden_act", layout, overridden),
         layer_norm_eps=eps,
         hidden_dropout_prob=configuration.fraction("hidden_dropout_prob", 0.1),
         attention_probs_dropout_prob=configuration.fraction("attention_probs_dropout_prob", 0.1),
@@ -73,22 +74,27 @@ def read_model_garden(
         max_position_embeddings=get("max_position_embeddings", 512),
         type_vocab_size=get("type_vocab_size", 2),
         embedding_size=get("embedding_size") if factorized else hidden_size,
-        hidden_act=_activation(configuration, "hidden_activation", layout),
+        hidden_act=_activation(configuration, "hidden_activation", layout, overridden),
         layer_norm_eps=1e-12,
         hidden_dropout_prob=configuration.fraction("dropout_rate", 0.1),
         attention_probs_dropout_prob=configuration.fraction("attention_dropout_rate", 0.1),
     )
 
 
-def _activation(configuration: Configuration, name: str, layout: str) -> str:
-    """The activation as what it computes: gelu_tanh, gelu_erf or relu."""
+def _activation(
+    configuration: Configuration, name: str, layout: str, overridden: Collection[str]
+) -> str:
+    """The activation as what it computes, one of `ACTIVATIONS`."""
     value = configuration.text(name, "gelu")
+    if "hidden_act" in overridden:  # replaced by the caller, and so whatever it is
+        return value
     if value == "gelu":
         return _GELU[layout]
     if value not in _ACTIVATIONS:
         raise ConfigurationError(
             f"the activation {value!r} is not supported",
             [("configuration", str(configuration.path)), ("supported", ", ".join(_ACTIVATIONS))],
-            "pass --hidden_act if it computes the same as one of these.",
+            f"if it computes the same as one of {', '.join(ACTIVATIONS)}, pass that to "
+            "`hubexport encoder` as --hidden_act.",
         )
     return _ACTIVATIONS[value]

@@ -56,7 +56,8 @@ def choose(
         raise UsageError(
             f"the family {family.name!r} is not known in this checkpoint layout",
             [("checkpoint", f"{source.path} ({source.format})")],
-            "leave --family out, or pass a checkpoint that the family's own program wrote.",
+            ("pass" if name is None else "leave the family out, or pass")
+            + " a checkpoint that the family's own program wrote.",
         )
     return family, evidence
 
@@ -91,7 +92,6 @@ def _recognise(
             ("found", said + (f", {', '.join(sorted(marked))} in its tensors" if marked else "")),
             ("supported", ", ".join(sorted(supported))),
         ],
-        "pass --family if the model has the architecture of one of these: "
-        + ", ".join(family.name for family in known)
-        + ".",
+        "if the model has the architecture of one of these, pass that to `hubexport encoder` as "
+        f"--family: {', '.join(family.name for family in known)}.",
     )

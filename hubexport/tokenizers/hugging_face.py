@@ -122,7 +122,8 @@ class TokenizerDirectory:
             raise ConfigurationError(
                 "some added tokens are recognised in a way that is not supported",
                 [("directory", str(self.path)), ("not supported", some_of(refused))],
-                "pass --nospecial_tokens_in_text, which takes all of them for text.",
+                "pass --nospecial_tokens_in_text to `hubexport preprocessor`: it takes all of them "
+                "for text then.",
             )
         return tuple(token for token, _ in tokens)
 

@@ -81,7 +81,7 @@ def sentencepiece_from_model(
         raise ConfigurationError(
             "the family of the SentencePiece model is not known",
             [("model_type", repr(model_type)), ("known", ", ".join(MODEL_TYPES))],
-            'pass one of them; "sentencepiece" runs a model as its library does.',
+            "pass one of them.",
         )
     bert_like = model_type in ("albert", "xlnet")
     if not bert_like and (do_lower_case or keep_accents):
@@ -138,8 +138,7 @@ def _check_unigram(model: SentencePieceModel, model_type: str) -> None:
         raise VocabularyError(
             f"the SentencePiece model is not one of {model_type}",
             [("model", str(model.path)), *(("found", problem) for problem in problems)],
-            'pass the model of the checkpoint, or model_type "sentencepiece" to run it as its '
-            "library does.",
+            "pass the model of the checkpoint, and the --model_type that it belongs to.",
         )
 
 

@@ -36,8 +36,8 @@ def check_same_checkpoint(reference: Reference, record: Mapping[str, Any] | None
                 ("its checkpoint", _digests(theirs)),
                 ("the artifact's", _digests(ours)),
             ],
-            "make a reference from the artifact's checkpoint, or pass --allow_other_checkpoint "
-            "where both hold the same weights.",
+            "make a reference from the artifact's checkpoint; where both hold the same weights, "
+            "pass --allow_other_checkpoint to `hubexport validate`.",
         )
 
 
