@@ -265,7 +265,8 @@ def test_poolers(pooler: str, garden: Any, same: Callable[..., None], tmp_path: 
     )
     assert record["pooler"]["pooled_output"] == pooler
     # Pre-training with this head leaves the encoder's own pooler as it was: nobody can say more.
-    assert record["pooler"]["trained"] is {"checkpoint": None, "identity": False}.get(pooler, True)
+    assert record["pooler"]["trained"] is {"next_sentence": True, "identity": False}.get(pooler)
+    assert bool(record["pooler"]["doubts"]) == (pooler == "checkpoint")
 
     def expected(batch: inputs.Tensors) -> compare.Expected:
         outputs = dict(trained.expected("mlm", "nsp")(batch))

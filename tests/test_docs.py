@@ -21,14 +21,17 @@ from typing import Any
 import pytest
 
 from hubexport import cli
+from hubexport.poolers import POOLERS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     path for folder in (".", "docs", "examples") for path in (ROOT / folder).glob("*.md")
 )
 BY_NAME = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in DOCUMENTS}
-# Of argparse, absl and pip, and of the script in docs/.
-OTHER_FLAGS = {"--check", "--flagfile", "--help", "--no-deps", "--version"}
+# Of argparse, absl, pip and tf2onnx, and of the script in docs/.
+OTHER_FLAGS = {
+    "--check", "--flagfile", "--help", "--no-deps", "--saved-model", "--signature_def", "--version",
+}  # fmt: skip
 README_PYTHON, PAGES_PYTHON = (
     re.findall(r"```python\n(.*?)```", BY_NAME[name], re.DOTALL)
     for name in ("README.md", "docs/pages.md")
@@ -234,11 +237,23 @@ def test_versions_are_those_of_the_project() -> None:
     assert not re.search(r"(TensorFlow|Python) \d+\.\d+", elsewhere)
 
 
-def test_readme_names_every_pooler_and_head() -> None:
-    from hubexport.exporting.pooler import POOLERS
-
+def test_documents_say_of_poolers_what_the_table_says() -> None:
     section = BY_NAME["README.md"].split("## Poolers")[1].split("\n## ")[0]
-    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(POOLERS)
+    table = {name: pooler.help for name, pooler in POOLERS.items()}
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE)) == table
+    commands = BY_NAME["docs/commands.md"].split("\npoolers:\n")[1].split("\n\n")[0]
+    assert dict(re.findall(r"^  (\w+) +(.*)$", commands, re.MULTILINE)) == table
+
+
+def test_the_record_is_described_for_every_pooler() -> None:
+    rows = described("### `pooler`")
+    assert set(re.findall(r"`(\w+)`", rows["pooled_output"])) == {*POOLERS}
+    # "... : true or null for A, false for B, null for C"
+    parts = re.split(r", (?=false|null)", rows["trained"].split(": ", 1)[1])
+    dense = {name: pooler.dense for name, pooler in POOLERS.items()}
+    for part, source in zip(parts, ("checkpoint", "generated", ""), strict=True):
+        named = {name for name, each in dense.items() if each == source}
+        assert set(re.findall(r"`(\w+)`", part)) == named, part
 
 
 # The record. Exported in a process of its own: a test module that imports TensorFlow keeps it.

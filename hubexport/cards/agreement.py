@@ -1,43 +1,282 @@
-"""Whether an artifact is the model that its card speaks of."""
+"""Whether an artifact is the model that its card speaks of.
+
+`CLAIMS` is the table of what is compared: every key of a card that states what the record of an
+artifact (docs/record.md) knows, too. What either leaves out is not compared.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias, get_args
 
-from hubexport.cards.schema import EncoderCard, PreprocessorCard
+from hubexport.cards import allowed, casing
+from hubexport.cards.loading import Catalogue
+from hubexport.cards.parts import Architecture
+from hubexport.cards.schema import EncoderCard, Model, PreprocessorCard
+from hubexport.errors import HubexportError
+from hubexport.families.registry import families
+from hubexport.poolers import POOLERS
 
-_STATED_ONLY = ("stated_parameters", "source")  # rounded by their authors; the record counts
+Record: TypeAlias = Mapping[str, Any]
+Contradiction: TypeAlias = tuple[str, str] | None
+"""What the card says and what the record says, where they differ; None where they agree."""
+
+Claim: TypeAlias = Callable[[Any, Record], Contradiction]
+
+ROUNDING = 0.1
+"""By how much of the true number authors may round the parameters that they state."""
+
+_FRAMEWORK = "tensorFlow2"
+_PREPROCESSING = "text-preprocessing"
+_LANGUAGE_MODEL = "text-language-model"
+_NETWORKS = ("transformer", "bert")
+"""What tfhub.dev can call the networks of the families that are exported."""
 
 
-def disagreements(card: EncoderCard | PreprocessorCard, record: Mapping[str, Any]) -> list[str]:
-    """What the record of an artifact (docs/record.md) says otherwise than the card.
+def disagreements(
+    card: Model, record: Record, preprocessor: PreprocessorCard | None = None
+) -> list[str]:
+    """What the record of an artifact says otherwise than the card.
+
+    Args:
+      card, record: of the same artifact, as it is hoped.
+      preprocessor: the card of the preprocessor that an encoder's card names, where it is at hand.
 
     Returns:
-      sentences `key: the card says ..., the record says ...`; keys that either leaves out are not
-      compared.
+      sentences `key: the card says ..., the record says ...`.
     """
-    said: dict[str, tuple[Any, Any]] = {"kind": (card.kind, record.get("kind"))}
-    tokenizer = record.get("tokenizer") or {}
-    if card.casing == "cased" or card.casing == "uncased":
-        said["casing"] = (card.casing, _casing(tokenizer.get("do_lower_case")))
-    if isinstance(card, EncoderCard):
-        said["family"] = (card.family, (record.get("family") or {}).get("name"))
-        built = record.get("architecture") or {}
-        for name, value in dataclasses.asdict(card.architecture).items():
-            if name not in _STATED_ONLY:
-                said[f"architecture.{name}"] = (value, built.get(name))
-    else:
-        said["tokenizer"] = (card.tokenizer, tokenizer.get("kind"))
-        said["model_type"] = (card.model_type, tokenizer.get("model_type"))
-        said["vocab_size"] = (card.vocab_size, tokenizer.get("vocab_size"))
+    found = {key: claim(card, record) for key, claim in CLAIMS[card.kind].items()}
+    if preprocessor is not None:
+        found["preprocessor"] = _preprocessor(preprocessor, record)
     return [
-        f"{key}: the card says {stated}, the record says {found}"
-        for key, (stated, found) in said.items()
-        if stated is not None and found is not None and stated != found
+        f"{key}: the card says {each[0]}, the record says {each[1]}"
+        for key, each in found.items()
+        if each
     ]
 
 
-def _casing(do_lower_case: bool | None) -> str | None:
-    return None if do_lower_case is None else ("uncased" if do_lower_case else "cased")
+def check_agreement(
+    cards: Iterable[Model], records: Mapping[str, Record], catalogue: Catalogue
+) -> None:
+    """Checks cards against the records of their artifacts, all at once.
+
+    Args:
+      cards: those without a record are passed over.
+      records: handle -> record.
+      catalogue: where the cards are from.
+
+    Raises:
+      HubexportError: with every contradiction of every card.
+    """
+    facts: list[tuple[str, str]] = []
+    for card in cards:
+        record = records.get(card.handle)
+        takes = getattr(card, "preprocessor", None)
+        preprocessor = None if takes is None else catalogue.preprocessors.get(takes)
+        if record and (differing := disagreements(card, record, preprocessor)):
+            facts.append(("card", named(card, catalogue.files)))
+            facts += [("differs", each) for each in differing]
+    if facts:
+        raise HubexportError(
+            "the artifact is not the model that the card speaks of",
+            facts,
+            "pass the artifact of this model, or correct the card.",
+        )
+
+
+def named(card: Model, files: Mapping[str, Path]) -> str:
+    """A card, as messages call it: with the file that it is in."""
+    return f"{card.handle} ({files[card.handle]})" if card.handle in files else card.handle
+
+
+def _differing(stated: object, found: object) -> Contradiction:
+    known = stated is not None and found is not None
+    return (str(stated), str(found)) if known and stated != found else None
+
+
+def _part(record: Record, name: str) -> Mapping[str, Any]:
+    return record.get(name) or {}
+
+
+def _kind(card: Model, record: Record) -> Contradiction:
+    return _differing(card.kind, record.get("kind"))
+
+
+def _casing(card: Model, record: Record) -> Contradiction:
+    stated, found = casing.CASINGS[card.casing], casing.recorded(record.get("tokenizer"))
+    if any(None not in pair and pair[0] != pair[1] for pair in zip(stated, found, strict=True)):
+        return card.casing, casing.words(found)
+    return None
+
+
+def _family(card: EncoderCard, record: Record) -> Contradiction:
+    return _differing(card.family, _part(record, "family").get("name"))
+
+
+def _size(name: str, card: EncoderCard, record: Record) -> Contradiction:
+    stated = getattr(card.architecture, name)
+    return _differing(stated, _part(record, "architecture").get(name))
+
+
+def _stated_parameters(card: EncoderCard, record: Record) -> Contradiction:
+    """Rounded, and of the network with or without its heads."""
+    stated = card.architecture.stated_parameters
+    counted = _part(record, "architecture").get("num_parameters")
+    if stated is None or counted is None:
+        return None
+    least = counted - sum(_part(record, "heads").values())
+    if (1 - ROUNDING) * least <= stated <= (1 + ROUNDING) * counted:
+        return None
+    return f"{stated:,}", f"{counted:,}"
+
+
+def _layout(card: EncoderCard, record: Record) -> Contradiction:
+    stated = None if card.origin.layout == "other" else card.origin.layout
+    return _differing(stated, _part(record, "checkpoint").get("layout"))
+
+
+def _objectives(card: EncoderCard, record: Record) -> Contradiction:
+    """A head that is exported was trained by the objective of its name."""
+    (check,) = get_args(allowed.Objective)[1:]
+    heads = [head for head in _part(record, "heads") if head in check.words()]
+    if set(heads) <= set(card.objectives):
+        return None
+    return ", ".join(card.objectives), f"there are the heads {', '.join(heads)}"
+
+
+def _pooler(card: EncoderCard, record: Record) -> Contradiction:
+    recorded = record.get("pooler")
+    if card.pooler is None or not recorded:
+        return None
+    stated, held = card.pooler.status, _holds_pooler(record)
+    if stated == "absent":
+        return (stated, "the checkpoint has a pooler") if held else None
+    if held is False:
+        return stated, "the checkpoint has no pooler"
+    # Where the record has doubts, people may know better: the page says both.
+    pooler = POOLERS.get(recorded["pooled_output"])
+    trained = pooler is not None and pooler.dense == "checkpoint" and recorded.get("trained")
+    return (stated, "trained") if stated == "untrained" and trained else None
+
+
+def _holds_pooler(record: Record) -> bool | None:
+    """Whether the checkpoint has one, exported or not, the encoder's or a head's."""
+    if "tensors" not in record or "skipped_tensors" not in record:
+        return None
+    exported = any(
+        "pooler/dense/" in row["variable"] and not row["tensor"].startswith("generated")
+        for row in record["tensors"]
+    )
+    return exported or any(reason.startswith("pooler") for reason in record["skipped_tensors"])
+
+
+def _sequence_length(card: EncoderCard, record: Record) -> Contradiction:
+    """Nobody trains with more positions than there are, unless the export left some out."""
+    positions = _part(record, "architecture").get("max_position_embeddings")
+    if positions is None or "max_position_embeddings" in _part(record, "overrides"):
+        return None
+    longer = [
+        stage.sequence_length
+        for stage in card.training
+        if stage.sequence_length is not None and stage.sequence_length > positions
+    ]
+    return (str(max(longer)), f"there are {positions} positions") if longer else None
+
+
+def _tasks(card: Model, record: Record) -> Contradiction:
+    kind, heads = record.get("kind"), record.get("heads")
+    if kind is not None and (_PREPROCESSING in card.tfhub.tasks) != (kind == "preprocessor"):
+        return ", ".join(card.tfhub.tasks), str(kind)
+    if _LANGUAGE_MODEL in card.tfhub.tasks and heads is not None and not _predicts(heads):
+        return _LANGUAGE_MODEL, _heads(heads)
+    return None
+
+
+def _predicts(heads: Iterable[str]) -> bool:
+    return any(head.endswith("lm") for head in heads)
+
+
+def _network(card: EncoderCard, record: Record) -> Contradiction:
+    stated, family = card.tfhub.network_architecture, _part(record, "family").get("name")
+    if stated is None or family not in families() or stated in _NETWORKS:
+        return None
+    return stated, f"the family is {family}"
+
+
+def _pipeline(card: EncoderCard, record: Record) -> Contradiction:
+    heads = record.get("heads")
+    if card.hugging_face.pipeline_tag != "fill-mask" or heads is None or "mlm" in heads:
+        return None
+    return "fill-mask", _heads(heads)
+
+
+def _heads(heads: Iterable[str]) -> str:
+    return f"the heads are {', '.join(heads) or 'none'}"
+
+
+def _preprocessor(preprocessor: PreprocessorCard, record: Record) -> Contradiction:
+    """Whether the encoder's vocabulary can be the preprocessor's, as the latter's card has it."""
+    pieces, rows = preprocessor.vocab_size, _part(record, "architecture").get("vocab_size")
+    own = _part(record, "tokenizer").get("vocab_size")
+    if pieces is not None and own is not None and pieces != own:
+        return f"{preprocessor.handle} of {pieces:,} pieces", f"the vocabulary has {own:,}"
+    if pieces is not None and rows is not None and pieces > rows:
+        return f"{preprocessor.handle} of {pieces:,} pieces", f"there are embeddings for {rows:,}"
+    kind = _part(record, "tokenizer").get("kind")
+    differing = _differing(preprocessor.tokenizer, kind) or _casing(preprocessor, record)
+    return differing and (f"{preprocessor.handle}, {differing[0]}", differing[1])
+
+
+def _framework(card: Model, record: Record) -> Contradiction:
+    version = _part(record, "saved_model").get("tensorflow_version")
+    if version is None or card.kaggle.framework == _FRAMEWORK:
+        return None
+    return card.kaggle.framework, f"a SavedModel of TensorFlow {version}"
+
+
+def _tokenizer(name: str, of_record: str, card: PreprocessorCard, record: Record) -> Contradiction:
+    return _differing(getattr(card, name), _part(record, "tokenizer").get(of_record))
+
+
+def _language(card: PreprocessorCard, record: Record) -> Contradiction:
+    settings = _part(record, "tokenizer").get("settings") or {}
+    return _differing(card.text_language, settings.get("language"))
+
+
+_SIZES = [
+    field.name
+    for field in dataclasses.fields(Architecture)
+    if field.name not in ("stated_parameters", "source")
+]
+
+CLAIMS: Mapping[str, Mapping[str, Claim]] = {
+    EncoderCard.kind: {
+        "kind": _kind,
+        "casing": _casing,
+        "family": _family,
+        **{f"architecture.{name}": functools.partial(_size, name) for name in _SIZES},
+        "architecture.stated_parameters": _stated_parameters,
+        "origin.layout": _layout,
+        "objectives": _objectives,
+        "pooler.status": _pooler,
+        "training[].sequence_length": _sequence_length,
+        "tfhub.tasks": _tasks,
+        "tfhub.network_architecture": _network,
+        "kaggle.framework": _framework,
+        "hugging_face.pipeline_tag": _pipeline,
+    },
+    PreprocessorCard.kind: {
+        "kind": _kind,
+        "casing": _casing,
+        "tokenizer": functools.partial(_tokenizer, "tokenizer", "kind"),
+        "model_type": functools.partial(_tokenizer, "model_type", "model_type"),
+        "vocab_size": functools.partial(_tokenizer, "vocab_size", "vocab_size"),
+        "text_language": _language,
+        "tfhub.tasks": _tasks,
+        "kaggle.framework": _framework,
+    },
+}
+"""Kind of card -> key -> how it is compared."""

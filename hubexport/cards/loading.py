@@ -32,6 +32,7 @@ class Catalogue:
     Attributes:
       encoders, preprocessors, collections, publishers: handle without version -> card.
       papers, datasets: id -> what is known of it.
+      files: handle -> the file that a card is in.
     """
 
     encoders: Mapping[str, EncoderCard]
@@ -40,6 +41,7 @@ class Catalogue:
     publishers: Mapping[str, PublisherCard]
     papers: Mapping[str, Paper]
     datasets: Mapping[str, Dataset]
+    files: Mapping[str, Path] = dataclasses.field(default_factory=dict)
 
     def members(self, collection: str) -> list[EncoderCard | PreprocessorCard]:
         """The models that say that they belong to a collection: encoders, then preprocessors."""
@@ -90,7 +92,8 @@ def load_catalogue(directory: Path) -> Catalogue:
             problems.append(Problem(item.path, item.mark, "publisher", message))
     if problems:
         raise CardError(problems)
-    return Catalogue(*tables.values())  # type: ignore[arg-type]  # KINDS has their order
+    files = {item.entry.handle: item.path for item in items if isinstance(item.entry, Card)}
+    return Catalogue(*tables.values(), files=files)  # type: ignore[arg-type, misc]  # in KINDS' order
 
 
 @dataclasses.dataclass(frozen=True)

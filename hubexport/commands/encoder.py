@@ -11,9 +11,9 @@ from typing import Any
 
 from hubexport.commands.arguments import add_boolean, quiet_tensorflow
 from hubexport.exporting.encoder import export_encoder
-from hubexport.exporting.pooler import POOLERS
 from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.networks.config import ACTIVATIONS, DTYPES
+from hubexport.poolers import FLAG_VALUES, POOLERS
 
 HELP = "export a text encoder SavedModel, with its heads, from a checkpoint"
 
@@ -21,7 +21,7 @@ EPILOG = (
     """\
 poolers:
 """
-    + "\n".join(f"  {name:14} {text}" for name, text in POOLERS.items())
+    + "\n".join(f"  {name:19} {pooler.help}" for name, pooler in POOLERS.items())
     + """
 
 examples:
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto: every head that the checkpoint carries; none; or names (mlm,nsp)",
     )  # fmt: skip
     parser.add_argument(
-        "--pooler", choices=list(POOLERS),
+        "--pooler", choices=FLAG_VALUES,
         help="what pooled_output is (see below); if not passed, the checkpoint's own pooler, and "
         "in a sentence-transformers directory its sentence embedding as default",
     )  # fmt: skip

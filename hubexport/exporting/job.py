@@ -14,7 +14,7 @@ from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import CheckpointError, ConfigurationError, UsageError
 from hubexport.exporting.heads import HeadChoice, choose_heads
 from hubexport.exporting.plan import Plan, make_plan
-from hubexport.exporting.pooler import POOLERS, PoolerChoice, choose_pooler
+from hubexport.exporting.pooler import PoolerChoice, choose_pooler
 from hubexport.exporting.tokenizer_files import TokenizerFiles
 from hubexport.families.configuration import (
     JSON_NAMES,
@@ -26,6 +26,7 @@ from hubexport.families.configuration import (
 from hubexport.families.dimensions import describe
 from hubexport.families.family import Family
 from hubexport.families.registry import choose
+from hubexport.poolers import FLAG_VALUES
 from hubexport.saved_model.record import source_file
 
 PathLike = str | os.PathLike[str]
@@ -111,10 +112,10 @@ def make_job(
     Raises:
       HubexportError: one of its subclasses, by what is wrong.
     """
-    if pooler is not None and pooler not in list(POOLERS):
+    if pooler is not None and pooler not in list(FLAG_VALUES):
         raise UsageError(
             f"there is no pooler {pooler!r}",
-            [("poolers", ", ".join(POOLERS))],
+            [("poolers", ", ".join(FLAG_VALUES))],
             "pass one of these, or none.",
         )
     directory = checkpoint if checkpoint.is_dir() else checkpoint.parent

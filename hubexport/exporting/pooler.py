@@ -14,21 +14,13 @@ from hubexport.errors import CheckpointError, HubexportError, some_of
 from hubexport.families.dimensions import dimensions
 from hubexport.families.family import Family
 from hubexport.families.tensor_map import Weight
+from hubexport.poolers import FLAG_VALUES, POOLERS, SENTENCE_EMBEDDING
 
 if TYPE_CHECKING:
     from hubexport.networks.config import EncoderConfig
     from hubexport.networks.pooling import Pooling
     from hubexport.networks.variables import Variables
 
-POOLERS = {
-    "checkpoint": "the encoder's own pooler: tanh of a dense layer on the first token",
-    "next_sentence": "the pooler of Model Garden's next-sentence head",
-    "identity": "a trainable pooler that starts as tanh of the first token's vector",
-    "mean": "the mean of the tokens' vectors",
-    "cls": "the first token's vector",
-    "untrained": "a pooler with random weights, for fine-tuning only",
-}
-SENTENCE_EMBEDDING = "sentence_embedding"
 SCOPE = "pooler/dense"
 _NEXT_SENTENCE_HEAD = "nsp"
 _TRUNCATED_NORMAL_STDDEV = 0.02  # BERT's initializer_range
@@ -39,8 +31,7 @@ class PoolerChoice:
     """How `pooled_output` is made.
 
     Attributes:
-      kind: a key of `POOLERS`, or `sentence_embedding` where a sentence-transformers model has no
-        other pooler.
+      kind: a key of `POOLERS`.
       default: the sentence embedding behind `default`, or None where it is `pooled_output`.
       weights: of its dense layer, from the checkpoint.
       generated: of its dense layer, from no checkpoint.
@@ -77,10 +68,10 @@ class PoolerChoice:
 
     @property
     def trained(self) -> bool | None:
-        """Whether training has seen `pooled_output`; None where there are signs that it has not."""
+        """Whether its dense layer was trained; None where it has none, or there are doubts."""
         if self.generated:
             return False
-        return None if self.warnings else True
+        return True if self.weights and not self.warnings else None
 
     def record(self) -> dict[str, object]:
         """What the record says of it."""
@@ -94,6 +85,8 @@ class PoolerChoice:
             if self.default
             else None,
             "trained": self.trained,
+            # Of a layer that is not the checkpoint's it is known that it was not trained.
+            "doubts": [] if self.generated else list(self.warnings),
         }
 
 
@@ -106,7 +99,7 @@ def choose_pooler(
     """The pooler that was asked for, or what the checkpoint says.
 
     Args:
-      requested: a key of `POOLERS`, or None.
+      requested: one of `FLAG_VALUES`, or None.
       sentence: what a sentence-transformers directory declares.
 
     Raises:
@@ -127,14 +120,14 @@ def choose_pooler(
         if sentence and "checkpoint" not in held:
             return PoolerChoice(SENTENCE_EMBEDDING, sentence)
         requested, default = "checkpoint", sentence
-    if requested in ("checkpoint", "next_sentence"):
+    if POOLERS[requested].dense == "checkpoint":
         if requested not in held:
             raise _no_pooler(
                 requested, source, heads if requested == "next_sentence" else own, held
             )
-        doubts = _doubts(source, own, held) if requested == "checkpoint" else ()
+        doubts = _doubts(source, requested, held)
         return PoolerChoice(requested, default, tuple(held[requested]), warnings=doubts)
-    if requested in ("identity", "untrained"):
+    if POOLERS[requested].dense == "generated":
         generated = _generated(requested, family.config.hidden_size)
         warning = f"pooled_output is {requested}: fine-tune it before use"
         return PoolerChoice(requested, default, generated=generated, warnings=(warning,))
@@ -161,9 +154,9 @@ def _no_pooler(
     names = ", ".join(sorted(_tensors(weights)))  # in one order: errors are compared, too
     looked_for = names or "a pooler of its own, as Model Garden's heads have"
     choices = [
-        (f"--pooler {name}", text)
-        for name, text in POOLERS.items()
-        if name in held or name not in ("checkpoint", "next_sentence")
+        (f"--pooler {name}", POOLERS[name].help)
+        for name in FLAG_VALUES
+        if name in held or POOLERS[name].dense != "checkpoint"
     ]
     return CheckpointError(
         f"the checkpoint has no pooler{of}",
@@ -172,14 +165,14 @@ def _no_pooler(
     )
 
 
-def _doubts(source: TensorSource, own: list[Weight], held: Collection[str]) -> tuple[str, ...]:
-    """Signs that the encoder's pooler was never trained."""
-    if "next_sentence" in held:
+def _doubts(source: TensorSource, chosen: str, held: Mapping[str, list[Weight]]) -> tuple[str, ...]:
+    """Signs that the pooler was never trained."""
+    if chosen == "checkpoint" and "next_sentence" in held:
         return (
             "pre-training trained the next-sentence head's pooler, not the encoder's own, which "
             "is what was exported; --pooler next_sentence takes the trained one",
         )
-    bias = source.find(own[1].tensor)
+    bias = source.find(held[chosen][1].tensor)
     if bias is not None and bias.size <= 1 << 20 and not bias.read().any():
         return ("the pooler's bias is all zeros: it was probably never trained",)
     return ()

@@ -7,6 +7,7 @@ from typing import Any
 
 from hubexport.saved_model.record import source_file
 from hubexport.tokenizers.defining import Defined, TokenizerOptions
+from hubexport.tokenizers.definition import Segment, Token, TokenizerDefinition
 
 
 def describe_tokenizer(defined: Defined, options: TokenizerOptions) -> dict[str, Any]:
@@ -28,10 +29,31 @@ def describe_tokenizer(defined: Defined, options: TokenizerOptions) -> dict[str,
             name: {"piece": definition.pieces[number], "id": number}
             for name, number in special.items()
         },
+        "packing": _packing(definition),
         "special_tokens_in_text": [token.content for token in definition.added_tokens],
         "differences_to_the_reference": definition.differences,
         "no_offsets": definition.no_offsets,
         "no_detokenize": definition.no_detokenize,
+    }
+
+
+def _packing(definition: TokenizerDefinition) -> dict[str, Any]:
+    """How one and two texts are arranged, place by place."""
+    packing = definition.packing
+
+    def place(each: Token | Segment) -> dict[str, Any]:
+        if isinstance(each, Segment):
+            return {"text": each.index, "type_id": each.type_id}
+        return {"piece": definition.pieces[each.id], "type_id": each.type_id}
+
+    return {
+        "single": [place(each) for each in packing.single],
+        "pair": [place(each) for each in packing.pair],
+        "padding": {
+            "piece": definition.pieces[packing.padding_id],
+            "type_id": packing.padding_type_id,
+        },
+        "padding_side": packing.padding_side,
     }
 
 

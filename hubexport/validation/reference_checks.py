@@ -10,21 +10,18 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import HubexportError
+from hubexport.poolers import POOLERS
 from hubexport.validation.cases import ENCODER_INPUTS, POSITIONS, Case
 
 OUTPUTS = (
     "sequence_output",
-    "pooled_output",
-    "next_sentence_pooled_output",
-    "sentence_embedding",
+    *(pooler.recorded for pooler in POOLERS.values() if pooler.recorded),
     "mlm_logits",
     "nsp_logits",
 )
 """Names of outputs, beside `encoder_outputs[i]`, layer i counted from 0.
 
-All are optional but `sequence_output`. `pooled_output` is the encoder's own pooler's,
-`next_sentence_pooled_output` that of Model Garden's next-sentence head, `sentence_embedding` what a
-sentence-transformers model declares.
+All are optional but `sequence_output`. `hubexport.poolers` says which pooler's output is which.
 """
 
 _LAYER = re.compile(r"encoder_outputs\[\d+\]")

@@ -177,7 +177,10 @@ def test_disagreements_of_a_preprocessor(tmp_path: Path) -> None:
     tokenizer = {"kind": "wordpiece", "model_type": "bert", "vocab_size": 30}
     assert disagreements(card, {"kind": "preprocessor", "tokenizer": tokenizer}) == []
     tokenizer = {"kind": "bpe", "model_type": "bert", "vocab_size": 31}
-    assert len(disagreements(card, {"kind": "encoder", "tokenizer": tokenizer})) == 3
+    found = disagreements(card, {"kind": "encoder", "tokenizer": tokenizer})
+    assert [line.split(":")[0] for line in found] == [
+        "kind", "tokenizer", "vocab_size", "tfhub.tasks"
+    ]  # fmt: skip
 
 
 def documented() -> dict[str, list[tuple[str, str, str]]]:

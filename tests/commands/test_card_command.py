@@ -151,7 +151,7 @@ def test_the_artifact_says_which_card(
 def test_the_handle_says_which_card(
     card: Card, cards: Path, tmp_path: Path, records: Mapping[str, Any]
 ) -> None:
-    record = {**records[SMALL], "architecture": {}, "saved_model": {}, "heads": {}}
+    record = {**records[SMALL], "architecture": {}, "saved_model": {}, "heads": None}
     unclear = artifact(tmp_path / "unclear", record)
     flags = {"card": cards / "encoders" / "small_bert.yaml", "saved_model": unclear}
     code, _, error = card(**flags, output=tmp_path / "page.md")

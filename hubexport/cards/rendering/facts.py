@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from hubexport.cards import casing
 from hubexport.cards.allowed import LICENCES
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Architecture, Dataset, Paper
+from hubexport.cards.rendering import pooling
 from hubexport.cards.rendering.measured import Validation, validations
 from hubexport.cards.rendering.platforms import Platform
 from hubexport.cards.schema import CollectionCard, EncoderCard, Model, PreprocessorCard
+from hubexport.tokenizers.conventions import CONVENTIONS
 
 _SIZES = tuple(name for name in Architecture.__dataclass_fields__ if name != "source")
 
@@ -71,6 +74,16 @@ class Facts:
         return LICENCES[spdx].kaggle or spdx.removeprefix("LicenseRef-")
 
     @property
+    def casing(self) -> str:
+        """What becomes of capitals and accents; a key of `phrases.CASINGS`."""
+        return casing.words(casing.known(self.card.casing, self.record.get("tokenizer")))
+
+    @property
+    def has_mask(self) -> bool | None:
+        """Whether the vocabulary has a mask token; None where that is not known."""
+        return _has_mask(self.record)
+
+    @property
     def validations(self) -> list[Validation]:
         """What was measured, one for each device."""
         return validations(self.record)
@@ -85,8 +98,6 @@ class Facts:
         found += [("configuration", record.get("configuration"))]
         found += [("pooling", each) for each in (record.get("pooler") or {}).get("files", [])]
         tokenizer = record.get("tokenizer") or {}
-        found += [("vocabulary", tokenizer.get("file"))]
-        found += [("tokenizer", tokenizer.get("tokenizer_config"))]
         found += [("tokenizer", each) for each in (tokenizer.get("files") or {}).values()]
         return [(part, each) for part, each in found if each]
 
@@ -102,11 +113,21 @@ class Facts:
         return (self.record.get("saved_model") or {}).get("program") or {}
 
 
+def _has_mask(record: Mapping[str, Any]) -> bool | None:
+    special_tokens = (record.get("tokenizer") or {}).get("special_tokens")
+    return None if special_tokens is None else "mask_id" in special_tokens
+
+
 @dataclass(frozen=True)
 class EncoderFacts(Facts):
-    """Of an encoder."""
+    """Of an encoder.
+
+    Attributes:
+      beside: the record of its preprocessor; empty where that is not at hand.
+    """
 
     card: EncoderCard
+    beside: Record = field(default_factory=Record)
 
     @functools.cached_property
     def sizes(self) -> dict[str, Any]:
@@ -138,13 +159,56 @@ class EncoderFacts(Facts):
         return {name: signatures[name] for name in self.record.get("heads") or {}}
 
     @property
+    def has_mask(self) -> bool | None:
+        """As of any model; what the encoder's record leaves open, its preprocessor's may tell."""
+        own = super().has_mask
+        return _has_mask(self.beside) if own is None else own
+
+    @property
+    def tells_segments_apart(self) -> bool:
+        """Whether the second text of a pair has other `input_type_ids` than the first."""
+        pair = CONVENTIONS[self.preprocessor.model_type].pair.split()
+        types = {place.partition(":")[2] for place in pair if place.startswith("$")}
+        return len(types) > 1 and self.sizes["type_vocab_size"] != 1
+
+    @property
+    def stored_in(self) -> str:
+        """Dtype of the dense layers' variables."""
+        stored = (self.record.get("architecture") or {}).get("variable_dtype")
+        return stored or "float32"
+
+    @property
     def all_trainable(self) -> bool:
         """Whether the artifact says that each of its variables is trainable, and none is stored
         too narrow for it."""
-        root = (self.record.get("saved_model") or {}).get("root") or {}
-        stored = (self.record.get("architecture") or {}).get("variable_dtype", "float32")
-        every = bool(root) and root["trainable_variables"] == root["variables"] > 0
-        return every and stored == "float32"
+        saved_model = self.record.get("saved_model") or {}
+        parts = [saved_model.get("root") or {}, *(saved_model.get("sub_objects") or {}).values()]
+        every = all(part.get("trainable_variables") == part.get("variables") for part in parts)
+        return every and bool(parts[0].get("variables")) and self.stored_in == "float32"
+
+    @property
+    def pooling(self) -> Iterator[str]:
+        """What `pooled_output` and `default` are, sentence by sentence."""
+        return pooling.sentences(self.card.pooler, self.record.get("pooler"))
+
+    @property
+    def pooled_size(self) -> int | None:
+        """Width of `pooled_output`."""
+        signatures = (self.record.get("saved_model") or {}).get("signatures") or {}
+        outputs = (signatures.get("serving_default") or {}).get("outputs") or {}
+        shape = (outputs.get("pooled_output") or {}).get("shape") or [None]
+        return shape[-1] or self.sizes["hidden_size"]
+
+    @property
+    def pooler_needs_training(self) -> bool:
+        """Whether nothing but fine-tuning makes `pooled_output` worth anything."""
+        return (self.record.get("pooler") or {}).get("trained") is False
+
+    @property
+    def replaced(self) -> list[str]:
+        """Values of the checkpoint's configuration that flags of the export replaced."""
+        chosen = ("dtype", "variable_dtype")  # not of the checkpoint's, and in the table
+        return [name for name in self.record.get("overrides") or {} if name not in chosen]
 
     @property
     def default_is_pooled(self) -> bool:
@@ -167,6 +231,51 @@ class PreprocessorFacts(Facts):
     def vocab_size(self) -> int | None:
         """As built, else as the card says."""
         return self.tokenizer.get("vocab_size") or self.card.vocab_size
+
+    @property
+    def needs_ops(self) -> bool:
+        """Whether loading it takes TensorFlow Text, as far as is known."""
+        required = (self.record.get("saved_model") or {}).get("required_ops")
+        return required is None or "tensorflow-text" in required
+
+    @property
+    def packing(self) -> Mapping[str, Any]:
+        """How texts and special tokens are arranged; empty where the record does not say."""
+        return self.tokenizer.get("packing") or {}
+
+    @property
+    def adds_special_tokens(self) -> bool:
+        """Whether packing puts special tokens around texts, as far as is known."""
+        places = [*self.packing.get("single", ()), *self.packing.get("pair", ())]
+        return any("piece" in place for place in places)
+
+    def arrangement(self, which: str) -> str:
+        """Of `single` or `pair`, as Markdown: `[CLS]` text `[SEP]`."""
+        names = ("text",) if which == "single" else ("first", "second")
+        return " ".join(
+            f"`{place['piece']}`" if "piece" in place else names[place["text"]]
+            for place in self.packing[which]
+        )
+
+    @property
+    def types(self) -> str:
+        """What `input_type_ids` are, as Markdown."""
+        if not self.packing:
+            return "the type of a token, as the model expects it"
+        of_text = {p["text"]: p["type_id"] for p in self.packing["pair"] if "text" in p}
+        others = {
+            f"`{place['piece']}`": place["type_id"]
+            for place in (*self.packing["single"], *self.packing["pair"])
+            if "piece" in place and place["type_id"] not in of_text.values()
+        }
+        if (padding := self.packing["padding"]["type_id"]) != 0:
+            others["padding"] = padding
+        if {*of_text.values(), *others.values()} == {0}:
+            return "0 for all tokens"
+        first, second = of_text[0], of_text[1]
+        texts = f"{first} for the first text, {second} for the second"
+        texts = texts if first != second else f"{first} for both texts"
+        return "; ".join([texts, *(f"{type_id} for {what}" for what, type_id in others.items())])
 
     @property
     def sub_objects(self) -> Mapping[str, Any]:

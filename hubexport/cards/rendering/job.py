@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hubexport.cards.agreement import check_agreement
 from hubexport.cards.loading import Catalogue, load_cards, load_catalogue
 from hubexport.cards.rendering.formats import FORMATS, Files, site, tree
 from hubexport.cards.rendering.platforms import Addresses
@@ -45,7 +46,7 @@ def render_page(
     """
     path, artifact = Path(card), None if saved_model is None else Path(saved_model)
     catalogue = load_catalogue(catalogue_directory(path))
-    chosen = _choose(load_cards(path), artifact, handle)
+    chosen = _choose(load_cards(path), artifact, handle, catalogue)
     records = {} if artifact is None else {chosen.handle: load_record(artifact)}
     if format == SITE:
         return site(catalogue, records, addresses.hub_url)
@@ -83,7 +84,8 @@ def render_tree(
     if saved_models is not None:
         models: list[Model] = [*catalogue.encoders.values()]
         models += catalogue.preprocessors.values()
-        records = records_of_tree(Path(saved_models), models)
+        records = records_of_tree(Path(saved_models), models, catalogue.files)
+        check_agreement(models, records, catalogue)
     if format == SITE:
         return site(catalogue, records, addresses.hub_url)
     return tree(format, _all(catalogue), catalogue, records, addresses)
@@ -97,7 +99,9 @@ def catalogue_directory(path: Path) -> Path:
     return directory
 
 
-def _choose(cards: list[Card], artifact: Path | None, handle: str | None) -> Card:
+def _choose(
+    cards: list[Card], artifact: Path | None, handle: str | None, catalogue: Catalogue
+) -> Card:
     if artifact is not None:
         kind = load_record(artifact)["kind"]
         models = [card for card in cards if isinstance(card, Model) and card.kind == kind]
@@ -108,7 +112,7 @@ def _choose(cards: list[Card], artifact: Path | None, handle: str | None) -> Car
                 [("cards", some_of(f"{card.handle} ({card.kind})" for card in cards))],
                 "pass the file with the card of the artifact as --card.",
             )  # fmt: skip
-        return choose_card(models, artifact, handle)
+        return choose_card(models, artifact, handle, catalogue.files)
     found = [card for card in cards if handle in (None, card.handle)]
     if len(found) != 1:
         raise UsageError(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hubexport.cards.agreement import disagreements
+from hubexport.cards.agreement import check_agreement
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering.collection import grid_of
 from hubexport.cards.rendering.facts import EncoderFacts, Facts, PreprocessorFacts, Record
 from hubexport.cards.rendering.platforms import Platform
 from hubexport.cards.rendering.templates import render
 from hubexport.cards.schema import Card, CollectionCard, EncoderCard, Model, PublisherCard
-from hubexport.errors import HubexportError
 
 Records = Mapping[str, Mapping[str, Any]]
 """Handle -> record of the artifact; models that have not been exported are left out."""
@@ -37,15 +36,11 @@ def facts(card: Model, catalogue: Catalogue, records: Records, platform: Platfor
     Raises:
       HubexportError: the artifact is not the model that the card speaks of.
     """
+    check_agreement([card], records, catalogue)
     record = Record(records.get(card.handle, {}))
-    if record and (found := disagreements(card, record)):
-        raise HubexportError(
-            "the artifact is not the model that the card speaks of",
-            [("card", card.handle), *(("differs", each) for each in found)],
-            "pass the artifact of this model, or correct the card.",
-        )
     if isinstance(card, EncoderCard):
-        return EncoderFacts(card, record, catalogue, platform)
+        beside = Record(records.get(card.preprocessor, {}))
+        return EncoderFacts(card, record, catalogue, platform, beside)
     return PreprocessorFacts(card, record, catalogue, platform)
 
 

@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from hubexport.cards.allowed import DESCRIBED
 from hubexport.families.registry import families
 
+_UNCASED = 'Text is normalized the "uncased" way: it is put into lower case before it is split into'
+_LOWER = "Text is put into lower case before it is split into pieces"
+_CASED = 'Text is used the "cased" way: capitals'
+
 CASINGS: Mapping[str, str] = {
-    "uncased": (
-        'Text is normalized the "uncased" way: it is put into lower case before it is split into '
-        "pieces, and accents are stripped."
-    ),
-    "lower_cased": (
-        "Text is put into lower case before it is split into pieces; accents are kept."
-    ),
-    "cased": 'Text is used the "cased" way: capitals and accents are kept.',
+    "lower case, accents stripped": f"{_UNCASED} pieces, and accents are stripped.",
+    "lower case, accents kept": f"{_LOWER}; accents are kept.",
+    "lower case": f"{_LOWER}.",
+    "capitals kept, accents kept": f"{_CASED} and accents are kept.",
+    "capitals kept, accents stripped": f"{_CASED} are kept, and accents are stripped.",
+    "capitals kept": f"{_CASED} are kept.",
 }
+"""What `hubexport.cards.casing` knows of a tokenizer -> the page's sentence."""
 
 OBJECTIVES: Mapping[str, str] = {
     "mlm": "guessing masked words",
@@ -50,22 +53,6 @@ RELATIONS: Mapping[str, str] = {
     "converted": "Converted from",
     "fine_tuned": "Fine-tuned from",
     "distilled": "Distilled from",
-}
-
-POOLERS: Mapping[str, str] = {
-    "trained": "The pooler was trained.",
-    "untrained": "The pooler was not trained.",
-    "absent": "The checkpoint has no pooler.",
-}
-
-POOLINGS: Mapping[str, str] = {
-    "checkpoint": "`pooled_output` is the checkpoint's own pooler: a dense layer with tanh on the "
-    "first token.",
-    "untrained": "The checkpoint has no pooler: `pooled_output` goes through a dense layer that "
-    "was drawn at random, and must be fine-tuned.",
-    "identity": "The checkpoint has no pooler: `pooled_output` is the first token's vector.",
-    "sentence_embedding": "`pooled_output` is the sentence embedding that the checkpoint's files "
-    "declare.",
 }
 
 ACTIVATIONS: Mapping[str, str] = {

@@ -7,19 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hubexport.cards.agreement import disagreements
+from hubexport.cards.agreement import disagreements, named
 from hubexport.cards.schema import Model
 from hubexport.errors import HubexportError, UsageError, some_of
 from hubexport.saved_model.record import RECORD_PATH, load_record
 
 
-def choose_card(cards: Sequence[Model], directory: Path, handle: str | None = None) -> Model:
+def choose_card(
+    cards: Sequence[Model],
+    directory: Path,
+    handle: str | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> Model:
     """The card of an artifact, of the cards of a file.
 
     Args:
       cards: of models, at least one.
       directory: the artifact, with its record.
       handle: of the card, where several fit.
+      files: handle -> file of the card, for messages.
 
     Raises:
       UsageError: there is no such handle, or several cards fit.
@@ -49,18 +55,20 @@ def choose_card(cards: Sequence[Model], directory: Path, handle: str | None = No
         "no card fits the artifact",
         [
             ("artifact", str(directory)),
-            ("nearest", nearest.handle),
+            ("nearest", named(nearest, files or {})),
             *(("differs", each) for each in disagreements(nearest, record)),
         ],
-        "pass the card of this model as --card.",
+        "pass the card of this model as --card, or correct the card.",
     )
 
 
-def records_of_tree(root: Path, cards: Iterable[Model]) -> dict[str, Mapping[str, Any]]:
+def records_of_tree(
+    root: Path, cards: Iterable[Model], files: Mapping[str, Path] | None = None
+) -> dict[str, Mapping[str, Any]]:
     """Handle -> record, of all artifacts below a directory.
 
     An artifact in `HANDLE` or `HANDLE/VERSION` is that model's; elsewhere it is that of the only
-    card that fits.
+    card that fits. `files` is as in `choose_card`.
 
     Raises:
       HubexportError: there is no artifact, one fits no card, or two are of the same model.
@@ -70,7 +78,7 @@ def records_of_tree(root: Path, cards: Iterable[Model]) -> dict[str, Mapping[str
     found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for directory in _artifacts(root):
         place = directory.relative_to(root).as_posix()
-        card = by_place.get(place) or choose_card(listed, directory)
+        card = by_place.get(place) or choose_card(listed, directory, files=files)
         if card.handle in found:
             raise HubexportError(
                 "two artifacts are of the same model",

@@ -48,12 +48,13 @@ class Artifacts:
         return Exported(path, hubexport.load_record(path))
 
 
-def _tf1(work: Path, path: Path, *, heads: bool) -> None:
+def _tf1(work: Path, path: Path, *, heads: bool, config: Any = CONFIG, **options: Any) -> None:
     hubexport.export_encoder(
-        checkpoint=tiny.write_checkpoint(work / "checkpoint", CONFIG, heads=heads),
+        checkpoint=tiny.write_checkpoint(work / "checkpoint", config, heads=heads),
         export_path=path,
         vocab_file=tiny.write_vocabulary(work / "vocab.txt"),
         do_lower_case=True,
+        **options,
     )
 
 
@@ -150,6 +151,12 @@ _ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     "bert tf1": functools.partial(_tf1, heads=True),
     "bert tf1, no heads": functools.partial(_tf1, heads=False),
+    "bert tf1, one segment type": functools.partial(
+        _tf1, heads=True, config={**CONFIG, "type_vocab_size": 1, "num_hidden_layers": 1}
+    ),
+    "bert tf1, stored in bfloat16": functools.partial(
+        _tf1, heads=True, dtype="bfloat16", variable_dtype="bfloat16"
+    ),
     "bert tf2": functools.partial(_garden, encoder="v2", heads=True, nsp=True),
     "bert hugging_face": functools.partial(_hugging_face, model="BertForPreTraining"),
     "bert hugging_face, no heads": functools.partial(_hugging_face, model="BertModel"),
@@ -177,7 +184,7 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     "byte_level_bpe roberta cased": functools.partial(
         _byte_level, model_type="roberta", specials=_ROBERTA
     ),
-    "bpe openai-gpt lower_cased": functools.partial(
+    "bpe openai-gpt uncased": functools.partial(
         _merged, specials=["<unk>"], model_type="openai-gpt"
     ),
     "xlm xlm uncased": functools.partial(
@@ -187,6 +194,9 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     "sentencepiece xlnet cased": _xlnet,
 }  # fmt: skip
 """Name -> what makes the artifact; those of preprocessors are tokenizer, model type and casing."""
+
+UNSTATED = {"vocab_size": 30_522, "max_position_embeddings": 512}
+"""Sizes of a model whose card does not say them."""
 
 BASIC = ("bert tf1", "wordpiece bert uncased")
 """An encoder and a preprocessor of which records of others are made."""
@@ -201,11 +211,19 @@ def artifacts_for(card: Model) -> list[str]:
 
 
 def fitted(card: Any, record: Mapping[str, Any]) -> Any:
-    """The card with the sizes of a small artifact in place of its own."""
+    """The card as a small artifact's would be: what the record knows as the record has it."""
     if not isinstance(card, EncoderCard):
         return dataclasses.replace(card, vocab_size=record["tokenizer"]["vocab_size"])
     built = {name: record["architecture"][name] for name in SIZES}
-    return dataclasses.replace(card, architecture=Architecture(**built))
+    tag = "fill-mask" if "mlm" in record["heads"] else "feature-extraction"
+    return dataclasses.replace(
+        card,
+        architecture=Architecture(**built),
+        training=(),
+        pooler=None,
+        objectives=tuple(dict.fromkeys((*card.objectives, *record["heads"]))),
+        hugging_face=dataclasses.replace(card.hugging_face, pipeline_tag=tag),
+    )
 
 
 def parameters(sizes: Mapping[str, int], heads: Collection[str] = ("mlm", "nsp")) -> int:
@@ -225,12 +243,15 @@ def enlarged(record: Mapping[str, Any], card: Model) -> dict[str, Any]:
     if not isinstance(card, EncoderCard):
         tokenizer = changed["tokenizer"]
         tokenizer |= {"kind": card.tokenizer, "model_type": card.model_type}
-        tokenizer["do_lower_case"] = card.casing == "uncased"
+        tokenizer["do_lower_case"] = lowers = card.casing == "uncased"
+        tokenizer["settings"] |= {"lower_case": lowers, "strip_accents": lowers}
+        if card.text_language is not None:
+            tokenizer["settings"]["language"] = card.text_language
         tokenizer["vocab_size"] = card.vocab_size or tokenizer["vocab_size"]
         return changed
     built = changed["architecture"]
     stated = {name: getattr(card.architecture, name) for name in SIZES}
-    built |= {name: value for name, value in stated.items() if value is not None}
+    built |= UNSTATED | {name: value for name, value in stated.items() if value is not None}
     built["embedding_size"] = built["hidden_size"]
     built["intermediate_size"] = stated["intermediate_size"] or 4 * built["hidden_size"]
     heads = {head for head in ("mlm", "nsp") if head in card.objectives}
@@ -238,12 +259,17 @@ def enlarged(record: Mapping[str, Any], card: Model) -> dict[str, Any]:
     without = parameters(built, ())
     changed["heads"] = {head: parameters(built, (head,)) - without for head in sorted(heads)}
     changed["family"]["name"] = card.family
+    changed["checkpoint"]["layout"] = card.origin.layout
+    if card.pooler is not None and card.pooler.status == "untrained":
+        changed["pooler"] |= {"trained": None, "doubts": ["the pooler's bias is all zeros"]}
     vocabulary = built["vocab_size"]
     changed["tokenizer"] |= {
         "vocab_size": vocabulary, "do_lower_case": card.casing == "uncased"
     }  # fmt: skip
     signatures = changed["saved_model"]["signatures"]
     signatures["mlm"]["outputs"]["mlm_logits"]["shape"][-1] = vocabulary
+    for output in signatures["serving_default"]["outputs"].values():
+        output["shape"][-1] = built["hidden_size"]
     changed["saved_model"]["signatures"] = {
         name: signatures[name] for name in ("serving_default", *changed["heads"])
     }

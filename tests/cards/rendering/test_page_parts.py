@@ -48,6 +48,10 @@ def least(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 def test_required_keys_are_enough(name: str, least: Catalogue, basic: Mapping[str, Any]) -> None:
     models = [*least.encoders.values(), *least.preprocessors.values()]
     found = {card.handle: enlarged(basic[card.kind], card) for card in models}
+    for card in least.encoders.values():
+        pieces = least.preprocessors[card.preprocessor].vocab_size
+        for part in ("architecture", "tokenizer"):
+            found[card.handle][part]["vocab_size"] = pieces
     bare = {
         handle: {
             **{k: v for k, v in record.items() if k in BARE},
@@ -136,7 +140,7 @@ def test_record_of_another_model_is_refused(
             form.page(card, catalogue, {card.handle: other}, ADDRESSES)
         message = str(caught.value)
         for key, said, found in (
-            ("casing", "cased", "uncased"),
+            ("casing", "cased", "lower case"),
             ("architecture.num_hidden_layers", 12, 2),
             ("architecture.hidden_size", 768, 128),
             ("architecture.vocab_size", 28996, 30522),

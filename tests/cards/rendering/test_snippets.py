@@ -6,6 +6,7 @@ their own. Pages whose programs differ in nothing but the handles share one run:
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 
@@ -55,6 +56,11 @@ def program(
     used = [artifact]
     if isinstance(card, EncoderCard):
         used.append(artifacts[BASIC[1]])  # no page of an encoder depends on its pieces
+        preprocessors = {
+            handle: dataclasses.replace(each, vocab_size=None, casing=card.casing)
+            for handle, each in catalogue.preprocessors.items()
+        }
+        catalogue = dataclasses.replace(catalogue, preprocessors=preprocessors)
     named = dict(zip(handles(name, card, catalogue), used, strict=True))
     text = page_text(name, card, catalogue, artifact.record)
     return program_of(f"{card.handle} for {name}", text, named)

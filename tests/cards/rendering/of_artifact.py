@@ -1,0 +1,81 @@
+"""A catalogue of cards that speak of a small artifact: what its record says, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cards.material import PUBLISHER, write
+
+HANDLE, PREPROCESSOR = "somebody/tiny_bert", "somebody/tiny_preprocess"
+
+
+def encoder_card(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A card with every key that a record contradicts or not, and agreeing with this one."""
+    built, heads = record["architecture"], record["heads"]
+    sizes = (
+        "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size",
+        "vocab_size", "max_position_embeddings", "type_vocab_size",
+    )  # fmt: skip
+    return _common("encoder", "tiny_bert") | {
+        "family": record["family"]["name"],
+        "origin": {
+            "released_by": "Somebody",
+            "release": "https://example.org/tiny",
+            "layout": record["checkpoint"]["layout"],
+        },
+        "architecture": {
+            **{name: built[name] for name in sizes},
+            "stated_parameters": built["num_parameters"],
+        },
+        "casing": "uncased",
+        "objectives": list(heads) or ["mlm"],
+        "training": [
+            {
+                "source": "https://example.org/tiny",
+                "sequence_length": built["max_position_embeddings"],
+            }
+        ],
+        "preprocessor": PREPROCESSOR,
+        "tfhub": {"tasks": ["text-embedding"], "network_architecture": "transformer"},
+        "hugging_face": {"pipeline_tag": "fill-mask" if "mlm" in heads else "feature-extraction"},
+    }
+
+
+def preprocessor_card(pieces: int) -> dict[str, Any]:
+    """Of a WordPiece vocabulary for text in lower case."""
+    return _common("preprocessor", "tiny_preprocess") | {
+        "tokenizer": "wordpiece",
+        "model_type": "bert",
+        "vocab_size": pieces,
+        "casing": "uncased",
+        "origin": {"released_by": "Somebody", "release": "https://example.org/tiny"},
+        "tfhub": {"tasks": ["text-preprocessing"]},
+        "hugging_face": {"pipeline_tag": "feature-extraction"},
+    }
+
+
+def _common(kind: str, name: str) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "publisher": "somebody",
+        "name": name,
+        "version": 1,
+        "changelog": [{"version": 1, "changes": ["The first one is there."]}],
+        "title": "Tiny BERT",
+        "description": "A model that is small enough for a test.",
+        "languages": ["en"],
+        "kaggle": {"model": "tiny-bert", "variation": kind, "framework": "tensorFlow2"},
+    }
+
+
+def write_cards(directory: Path, *cards: Mapping[str, Any]) -> Path:
+    """Writes a catalogue; gives the file of the first card."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write(directory / "publishers.yaml", PUBLISHER)
+    for card in cards:
+        write(directory / f"{card['kind']}.yaml", yaml.safe_dump(dict(card), sort_keys=False))
+    return directory / f"{cards[0]['kind']}.yaml"
