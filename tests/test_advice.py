@@ -64,7 +64,7 @@ RAISED_BY = {
     "hubexport.saved_model.saving": ("encoder", "preprocessor"),
     "hubexport.saved_model.target": ("encoder", "preprocessor", "validate"),
     "hubexport.saved_model.weights": ("encoder",),
-    "hubexport.tokenizers": ("preprocessor",),
+    "hubexport.tokenizers": ("encoder", "preprocessor"),
     "hubexport.tokenizers.casing": ("encoder", "preprocessor", "reference"),
     "hubexport.tokenizers.vocabulary": ("encoder", "preprocessor", "reference"),
     "hubexport.validation": ("validate",),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from hubexport.tokenizers.conventions import CONVENTIONS
 
 
 class _Boolean(argparse.Action):
@@ -32,10 +35,11 @@ class _Boolean(argparse.Action):
 def quiet_tensorflow() -> None:
     """Settings for an exporting process, before TensorFlow is imported; the user's own win.
 
-    Its start-up notes are of no use here (warnings stay), and an export computes nothing that
-    would be worth taking a GPU's memory.
+    What TensorFlow's libraries print is of no use here: notes on the processor, and on a machine
+    without a GPU an error of that. What goes wrong is raised. An export computes nothing that would
+    be worth taking a GPU's memory.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 
@@ -52,4 +56,44 @@ def add_boolean(
     """
     parser.add_argument(
         f"--{name}", f"--no{name}", dest=name, action=_Boolean, default=default, help=help
+    )
+
+
+def add_tokenizer_files(group: argparse._ArgumentGroup) -> None:
+    """Adds the flags that say where a tokenizer's files are."""
+    group.add_argument(
+        "--tokenizer",
+        type=Path,
+        help="directory with tokenizer files: tokenizer.json, vocab.json and merges.txt, "
+        "vocab.txt, spiece.model, ..., and the settings beside them",
+    )
+    group.add_argument(
+        "--vocab_file",
+        type=Path,
+        help="WordPiece vocabulary: one piece per line (BERT); or Transformer-XL's words",
+    )
+    group.add_argument(
+        "--sp_model_file", type=Path, help="SentencePiece model (ALBERT, XLNet, XLM-R, T5)"
+    )
+
+
+def add_tokenizer_facts(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say of a tokenizer what its files may not tell."""
+    parser.add_argument(
+        "--model_type",
+        choices=sorted(CONVENTIONS),
+        help="whose special tokens and packing to follow; found out from the files where they tell",
+    )
+    add_boolean(
+        parser,
+        "do_lower_case",
+        None,
+        "whether the text is lower-cased, as the checkpoint was trained; if neither is passed, "
+        "tokenizer_config.json beside the vocabulary or the vocabulary's letters decide, "
+        "and where they do not the export fails",
+    )
+    parser.add_argument(
+        "--language",
+        help="language of the text, such as en: XLM's rules differ between them; none for text "
+        "that is split into words already, by spaces",
     )

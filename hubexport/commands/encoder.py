@@ -9,7 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hubexport.commands.arguments import add_boolean, quiet_tensorflow
+from hubexport.commands.arguments import (
+    add_boolean,
+    add_tokenizer_facts,
+    add_tokenizer_files,
+    quiet_tensorflow,
+)
 from hubexport.exporting.encoder import export_encoder
 from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.networks.config import ACTIVATIONS, DTYPES
@@ -77,19 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--copy_pooler_dense_to_encoder", dest="pooler", action="store_const",
         const="next_sentence", help="the same as --pooler=next_sentence, as Model Garden calls it",
     )  # fmt: skip
-    parser.add_argument(
-        "--vocab_file", type=Path, help="WordPiece vocabulary for the artifact to carry"
-    )
-    parser.add_argument(
-        "--sp_model_file", type=Path, help="SentencePiece model for the artifact to carry"
-    )
-    add_boolean(
-        parser,
-        "do_lower_case",
-        None,
-        "whether the vocabulary is of lower-cased text; if neither is passed, evidence beside "
-        "the vocabulary decides, or the export fails",
-    )
+    carried = parser.add_argument_group("a tokenizer for the artifact to carry, at most one of")
+    add_tokenizer_files(carried)
+    add_tokenizer_facts(parser)
     parser.add_argument(
         "--dtype", choices=DTYPES, default="float32",
         help="what matmuls and activations are computed in; outputs are float32 whatever it is",

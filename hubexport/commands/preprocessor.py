@@ -8,7 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hubexport.commands.arguments import add_boolean, quiet_tensorflow
+from hubexport.commands.arguments import (
+    add_boolean,
+    add_tokenizer_facts,
+    add_tokenizer_files,
+    quiet_tensorflow,
+)
 from hubexport.exporting.preprocessor import export_preprocessor
 from hubexport.exporting.preprocessor_arguments import (
     MINIMUM_SEQ_LENGTH,
@@ -16,7 +21,6 @@ from hubexport.exporting.preprocessor_arguments import (
     TRUNCATIONS,
 )
 from hubexport.lean_tensorflow import lean_tensorflow
-from hubexport.tokenizers.conventions import CONVENTIONS
 
 HELP = "export a text preprocessor SavedModel from a vocabulary or a tokenizer's directory"
 
@@ -46,45 +50,14 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's flags."""
-    source = parser.add_argument_group("the tokenizer, one of")
-    source.add_argument(
-        "--tokenizer",
-        type=Path,
-        help="directory with tokenizer files: tokenizer.json, vocab.json and merges.txt, "
-        "vocab.txt, spiece.model, ..., and the settings beside them",
-    )
-    source.add_argument(
-        "--vocab_file",
-        type=Path,
-        help="WordPiece vocabulary: one piece per line (BERT); or Transformer-XL's words",
-    )
-    source.add_argument(
-        "--sp_model_file", type=Path, help="SentencePiece model (ALBERT, XLNet, XLM-R, T5)"
-    )
-    parser.add_argument(
-        "--model_type",
-        choices=sorted(CONVENTIONS),
-        help="whose special tokens and packing to follow; found out from the files where they tell",
-    )
-    add_boolean(
-        parser,
-        "do_lower_case",
-        None,
-        "whether the text is lower-cased, as the checkpoint was trained; if neither is passed, "
-        "tokenizer_config.json beside the vocabulary or the vocabulary's letters decide, "
-        "and where they do not the export fails",
-    )
+    add_tokenizer_files(parser.add_argument_group("the tokenizer, one of"))
+    add_tokenizer_facts(parser)
     add_boolean(
         parser,
         "strip_accents",
         None,
         "whether accents are removed; if neither is passed, tokenizer_config.json decides, "
         "and where it does not they are if the text is lower-cased, as in BERT",
-    )
-    parser.add_argument(
-        "--language",
-        help="language of the text, such as en: XLM's rules differ between them; none for text "
-        "that is split into words already, by spaces",
     )
     parser.add_argument(
         "--normalization",
@@ -167,6 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
             corpus=arguments.corpus,
             max_differences=arguments.max_differences,
             overwrite=arguments.overwrite,
+            show_progress=True,
         )
     for warning in record["warnings"]:
         print(f"hubexport: warning: {warning}", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import Any
 
 from hubexport.checkpoints.opening import unpacked
 from hubexport.exporting.job import Job, PathLike, make_job
+from hubexport.exporting.tokenizer_files import PATHS as TOKENIZER_PATHS
 from hubexport.exporting.tokenizer_files import read_tokenizer_files
 from hubexport.exporting.validated import (
     check_validation,
@@ -26,7 +27,7 @@ from hubexport.saved_model.target import (
     staged_directory,
 )
 
-_PATHS = ("checkpoint", "bert_config", "encoder_config", "vocab_file", "sp_model_file")
+_PATHS = ("checkpoint", "bert_config", "encoder_config", *TOKENIZER_PATHS)
 
 
 def export_encoder(
@@ -38,9 +39,12 @@ def export_encoder(
     family: str | None = None,
     heads: str = "auto",
     pooler: str | None = None,
+    tokenizer: PathLike | None = None,
     vocab_file: PathLike | None = None,
     sp_model_file: PathLike | None = None,
+    model_type: str | None = None,
     do_lower_case: bool | None = None,
+    language: str | None = None,
     dtype: str = "float32",
     variable_dtype: str = "float32",
     hidden_act: str | None = None,
@@ -66,9 +70,10 @@ def export_encoder(
       heads: "auto" (all that the checkpoint carries), "none", or names joined by commas.
       pooler: one of `hubexport.poolers.FLAG_VALUES`; None for the checkpoint's own, or what a
         sentence-transformers directory declares.
-      vocab_file, sp_model_file: tokenizer file that the artifact carries along, at most one.
-      do_lower_case: whether the text was lower-cased; needed with a tokenizer file where nothing
-        beside it says so.
+      tokenizer, vocab_file, sp_model_file: the tokenizer's files, for the artifact to carry, given
+        as to `export_preprocessor`; at most one.
+      model_type, do_lower_case, language: what is to be known of them, as there; None where the
+        files tell.
       dtype: "float32", "bfloat16" or "float16": what the encoder computes its matmuls and
         activations in, whatever the checkpoint's tensors are. Outputs are float32.
       variable_dtype: "float32", or `dtype`: what the dense layers' variables are stored in. They
@@ -106,9 +111,12 @@ def export_encoder(
         family=family,
         heads=heads,
         pooler=pooler,
+        tokenizer=tokenizer,
         vocab_file=vocab_file,
         sp_model_file=sp_model_file,
+        model_type=model_type,
         do_lower_case=do_lower_case,
+        language=language,
         dtype=dtype,
         variable_dtype=variable_dtype,
         **overrides,
@@ -119,7 +127,12 @@ def export_encoder(
     if not dry_run:
         clear_abandoned(Path(export_path))
     check_target(Path(export_path), overwrite=overwrite, sources=sources)
-    tokenizer = read_tokenizer_files(vocab_file, sp_model_file, do_lower_case)
+    tokenizer_files = read_tokenizer_files(
+        tokenizer=tokenizer,
+        vocab_file=vocab_file,
+        sp_model_file=sp_model_file,
+        options={"model_type": model_type, "do_lower_case": do_lower_case, "language": language},
+    )
     with unpacked(Path(checkpoint)) as path, _in_background() as submit:
         job = make_job(
             path,
@@ -128,7 +141,7 @@ def export_encoder(
             family=family,
             heads=heads,
             pooler=pooler,
-            tokenizer=tokenizer,
+            tokenizer=tokenizer_files,
             overrides={**overrides, "dtype": dtype, "variable_dtype": variable_dtype},
         )
         check_target(Path(export_path), overwrite=overwrite, sources=[*sources, *job.files()])

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hubexport.networks.variables import Variables
     from hubexport.saved_model.reusable import Head
 
+MASKED_LANGUAGE_MODEL = "mlm"
+
 
 @dataclasses.dataclass(frozen=True)
 class HeadChoice:

@@ -12,7 +12,7 @@ from hubexport.checkpoints.opening import open_checkpoint
 from hubexport.checkpoints.sentence_transformers import read_pipeline, transformer_directory
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import CheckpointError, ConfigurationError, UsageError
-from hubexport.exporting.heads import HeadChoice, choose_heads
+from hubexport.exporting.heads import MASKED_LANGUAGE_MODEL, HeadChoice, choose_heads
 from hubexport.exporting.plan import Plan, make_plan
 from hubexport.exporting.pooler import PoolerChoice, choose_pooler
 from hubexport.exporting.tokenizer_files import TokenizerFiles
@@ -79,12 +79,16 @@ class Job:
                 for name, weights in self.heads.weights.items()
             },
             "tokenizer": self.tokenizer.record(),
-            "warnings": [*self.pooler.warnings, *self.tokenizer.warnings, *self._warnings()],
+            "warnings": [*self.pooler.warnings, *self._warnings()],
             "tensors": plan.report(),
             "skipped_tensors": {reason: list(names) for reason, names in plan.skipped.items()},
         }
 
     def _warnings(self) -> Iterator[str]:
+        yield from self.tokenizer.warnings(
+            self.family.config.vocab_size,
+            predicts_masked=MASKED_LANGUAGE_MODEL in self.heads.weights,
+        )
         if (stored := self.family.config.variable_dtype) != "float32":
             yield (
                 f"the variables of dense layers are stored in {stored}: for inference, since in "
@@ -132,6 +136,7 @@ def make_job(
     pooler_choice = choose_pooler(pooler, model, source, sentence)
     head_choice = choose_heads(heads, model, source, pooler_choice)
     config = model.config
+    tokenizer.check_fits(config.vocab_size)
     facts = [
         ("checkpoint", f"{source.path} ({describe(source)})"),
         (
@@ -151,7 +156,7 @@ def make_job(
         evidence,
         pooler_choice,
         head_choice,
-        tokenizer.with_model(config.vocab_size),
+        tokenizer,
         plan,
     )
 

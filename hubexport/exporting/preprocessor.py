@@ -10,19 +10,18 @@ from hubexport.exporting.preprocessor_arguments import (
     check_comparison,
     check_offsets,
 )
-from hubexport.exporting.preprocessor_record import (
-    CONFIGURATIONS,
-    attribute,
-    command,
-    describe_tokenizer,
-)
-from hubexport.exporting.self_test import compare_with_corpus, self_test
+from hubexport.exporting.preprocessor_record import command, describe_tokenizer
+from hubexport.exporting.self_test import SELF_TEST_STEPS, compare_with_corpus, self_test
+from hubexport.exporting.tokenizer_files import assets
+from hubexport.progress import steps_bar
 from hubexport.saved_model.finish import PROGRAM, finish, read_fingerprint
 from hubexport.saved_model.reading import read_saved_model
 from hubexport.saved_model.record import check_time, environment, source_file, write_record
 from hubexport.saved_model.target import check_target, staged_directory
 from hubexport.tokenizers.defining import TokenizerOptions, define_tokenizer
 from hubexport.tokenizers.definition import TokenizerDefinition
+
+_STEPS = 2 + SELF_TEST_STEPS  # of the progress bar: TensorFlow is imported, the artifact is written
 
 
 def export_preprocessor(
@@ -44,6 +43,7 @@ def export_preprocessor(
     corpus: str | Path | None = None,
     max_differences: int = 0,
     overwrite: bool = False,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """Writes a preprocessor SavedModel; all or nothing.
 
@@ -70,6 +70,7 @@ def export_preprocessor(
       corpus: the texts to compare on, one per line.
       max_differences: how many of them may have other tokens.
       overwrite: whether an existing export_path is replaced.
+      show_progress: whether bars are shown, on a terminal.
 
     Returns:
       The record, as written to assets.extra/hubexport.json.
@@ -112,10 +113,17 @@ def export_preprocessor(
         "command": command(given, defined, options, truncation, default_seq_length)
         + ["--tokenize_with_offsets" if tokenize_with_offsets else "--notokenize_with_offsets"],
     }
-    with staged_directory(Path(export_path), overwrite=overwrite) as directory:
+    with (
+        staged_directory(Path(export_path), overwrite=overwrite) as directory,
+        steps_bar("preprocessor", _STEPS, show=show_progress) as advance,
+    ):
+        import tensorflow_text  # noqa: F401  takes about as long as all that follows
+
+        advance()
         _save(directory, definition, options, truncation, default_seq_length, tokenize_with_offsets)
         finish(directory)
-        record["self_test"] = self_test(directory, definition)
+        advance()
+        record["self_test"] = self_test(directory, definition, advance)
         if corpus and reference_tokenizer:
             record["comparison"] = compare_with_corpus(
                 directory,
@@ -124,6 +132,7 @@ def export_preprocessor(
                 corpus=Path(corpus),
                 max_differences=max_differences,
                 special_tokens_in_text=special_tokens_in_text,
+                show_progress=show_progress,
             )
         record["saved_model"] = {
             "fingerprint": read_fingerprint(directory),
@@ -147,8 +156,6 @@ def _save(
     from hubexport.tokenizers.graph.preprocessor import Preprocessor
     from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText
 
-    assets = {attribute(file): file for file in definition.files if file.name not in CONFIGURATIONS}
-
     def make() -> tuple[Preprocessor, dict[str, Any]]:
         tokenizer = definition.make()
         # The stock ops get the bytes as they are.
@@ -162,7 +169,7 @@ def _save(
             default_seq_length=default_seq_length,
             tokenize_with_offsets=tokenize_with_offsets,
             detokenizer=None if definition.no_detokenize else tokenizer,
-            assets=assets,
+            assets=assets(definition),
         )
         return preprocessor, preprocessor.signatures()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hubexport.saved_model.record import source_file
+from hubexport.exporting.tokenizer_files import attribute, describe
 from hubexport.tokenizers.defining import Defined, TokenizerOptions
 from hubexport.tokenizers.definition import Segment, Token, TokenizerDefinition
 
@@ -13,22 +13,10 @@ from hubexport.tokenizers.definition import Segment, Token, TokenizerDefinition
 def describe_tokenizer(defined: Defined, options: TokenizerOptions) -> dict[str, Any]:
     """The record's part on the tokenizer."""
     definition = defined.definition
-    special = dict(definition.special_tokens)
-    if definition.unknown_id is not None:
-        special["unknown_id"] = definition.unknown_id
     return {
-        "kind": definition.kind,
-        "model_type": defined.model_type,
-        "files": {attribute(file): source_file(file) for file in definition.files},
-        "vocab_size": len(definition.pieces),
-        "do_lower_case": defined.lower_case,
-        "do_lower_case_reason": defined.reason,
+        **describe(defined),
         "normalization": options.normalization,
         "settings": dict(definition.settings),
-        "special_tokens": {
-            name: {"piece": definition.pieces[number], "id": number}
-            for name, number in special.items()
-        },
         "packing": _packing(definition),
         "special_tokens_in_text": [token.content for token in definition.added_tokens],
         "differences_to_the_reference": definition.differences,
@@ -55,29 +43,6 @@ def _packing(definition: TokenizerDefinition) -> dict[str, Any]:
         },
         "padding_side": packing.padding_side,
     }
-
-
-_ATTRIBUTES = {
-    "tokenizer.json": "tokenizer_file",
-    "merges.txt": "merges_file",
-    "vocab.bpe": "merges_file",
-    "codes": "merges_file",
-}
-CONFIGURATIONS = (
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "config.json",
-)
-
-
-def attribute(file: Path) -> str:
-    """What a file is called in the record, and as an attribute of `.tokenize`."""
-    if file.name in CONFIGURATIONS:
-        return file.stem
-    if file.suffix == ".model":
-        return "sp_model_file"
-    return _ATTRIBUTES.get(file.name, "vocab_file")
 
 
 def command(

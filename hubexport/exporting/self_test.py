@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ _BYTES = (
     b"x" * 250_000,
 )
 """Not text, or more of it than anyone expects."""
+SELF_TEST_STEPS = 2
+"""The artifact is loaded, and has tokenized every text."""
 _MANY = 4  # one text of so many with other ids is no rare exception, whatever the reason
 
 
@@ -38,12 +40,15 @@ class DifferentTokensError(HubexportError):
     """The written artifact gives other ids than its reference."""
 
 
-def self_test(directory: Path, definition: TokenizerDefinition) -> dict[str, Any]:
+def self_test(
+    directory: Path, definition: TokenizerDefinition, advance: Callable[[], object]
+) -> dict[str, Any]:
     """Reloads an artifact and tokenizes difficult texts.
 
     Args:
       directory: the SavedModel.
       definition: what it was made from.
+      advance: called after each of `SELF_TEST_STEPS`.
 
     Returns:
       For the record: `texts` (how many), `reference` (what they were compared with, or None),
@@ -54,6 +59,7 @@ def self_test(directory: Path, definition: TokenizerDefinition) -> dict[str, Any
         texts have other ids alone than among others.
     """
     tokenize = _loaded(directory)
+    advance()
     texts = list(DIFFICULT_TEXTS)
     together = tokenize([text.encode() for text in texts])
     alone = [tokenize([text.encode()])[0] for text in texts]
@@ -65,6 +71,7 @@ def self_test(directory: Path, definition: TokenizerDefinition) -> dict[str, Any
             "report this: the artifact was not written.",
         )
     tokenize(list(_BYTES))
+    advance()
     result: dict[str, Any] = {
         "texts": len(texts),
         "reference": None,
@@ -101,6 +108,7 @@ def compare_with_corpus(
     corpus: Path,
     max_differences: int,
     special_tokens_in_text: bool = True,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """Compares an artifact with the user's own reference on the user's own text.
 
@@ -113,7 +121,7 @@ def compare_with_corpus(
       UsageError, ConfigurationError: the corpus or the reference cannot be used.
     """
     reference, name = load_reference(reference_tokenizer, special_tokens_in_text)
-    lines = read_corpus(corpus, show_progress=True)
+    lines = read_corpus(corpus, show_progress=show_progress)
     comparison = compare(_loaded(directory), reference, lines)
     first = describe(comparison, definition.pieces)
     if comparison.differences > max_differences:

@@ -1,17 +1,70 @@
-"""The vocabulary that an encoder carries along, for people who tokenize by themselves."""
+"""The tokenizer files that an artifact carries, and what the record says of them.
+
+A preprocessor is made of them; an encoder carries them for people who tokenize by themselves.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hubexport.errors import UsageError, VocabularyError
 from hubexport.saved_model.record import source_file
-from hubexport.tokenizers.casing import TOKENIZER_CONFIG, decide_lower_case
-from hubexport.tokenizers.sentencepiece_model import read_sentencepiece, special_tokens
-from hubexport.tokenizers.vocabulary import read_wordpiece
+from hubexport.tokenizers.defining import Defined, TokenizerOptions, define_tokenizer
+from hubexport.tokenizers.definition import TokenizerDefinition
+
+PATHS = ("tokenizer", "vocab_file", "sp_model_file")
+"""The arguments that say where the files are; one of them is enough."""
+
+CONFIGURATIONS = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "config.json",
+)
+_ATTRIBUTES = {
+    "tokenizer.json": "tokenizer_file",
+    "merges.txt": "merges_file",
+    "vocab.bpe": "merges_file",
+    "codes": "merges_file",
+}
+
+
+def attribute(file: Path) -> str:
+    """What a file is called in the record, and as an attribute of `.tokenize` or an encoder."""
+    if file.name in CONFIGURATIONS:
+        return file.stem
+    if file.suffix == ".model":
+        return "sp_model_file"
+    return _ATTRIBUTES.get(file.name, "vocab_file")
+
+
+def assets(definition: TokenizerDefinition) -> dict[str, Path]:
+    """Attribute -> the file that an artifact ships under that name."""
+    return {attribute(file): file for file in definition.files if file.name not in CONFIGURATIONS}
+
+
+def describe(defined: Defined) -> dict[str, Any]:
+    """What the records of encoders and preprocessors say of a tokenizer alike."""
+    definition = defined.definition
+    special = dict(definition.special_tokens)
+    if definition.unknown_id is not None:
+        special["unknown_id"] = definition.unknown_id
+    return {
+        "kind": definition.kind,
+        "model_type": defined.model_type,
+        "files": {attribute(file): source_file(file) for file in definition.files},
+        "vocab_size": len(definition.pieces),
+        "do_lower_case": defined.lower_case,
+        "do_lower_case_reason": defined.reason,
+        "special_tokens": {
+            name: {"piece": definition.pieces[number], "id": number}
+            for name, number in special.items()
+        },
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,106 +72,103 @@ class TokenizerFiles:
     """What the root object of an encoder says of its tokenizer.
 
     Attributes:
-      attribute: "vocab_file", "sp_model_file", or "" for nothing.
-      path: the file; kept in the artifact under its own name.
-      size: number of pieces.
-      lower_case: the value of `do_lower_case`, of WordPiece vocabularies only.
-      reason: the evidence for it.
-      warnings: what the user should know.
+      defined: the tokenizer; None where the encoder carries none.
     """
 
-    attribute: str = ""
-    path: Path = Path()
-    size: int = 0
-    lower_case: bool | None = None
-    reason: str = ""
-    warnings: tuple[str, ...] = ()
+    defined: Defined | None = None
 
     def attributes(self) -> dict[str, Any]:
-        """For the root object: the asset, and `do_lower_case` as a variable that is not trained."""
-        if not self.attribute:
+        """For the root object: the assets, and `do_lower_case`, a variable that is not trained."""
+        if self.defined is None:
             return {}
         import tensorflow as tf
 
-        attributes: dict[str, Any] = {self.attribute: tf.saved_model.Asset(str(self.path))}
-        if self.lower_case is not None:
+        files = assets(self.defined.definition)
+        attributes: dict[str, Any] = {
+            name: tf.saved_model.Asset(str(path)) for name, path in files.items()
+        }
+        # A tokenizer.json states it; otherwise it was decided.
+        stated = self.defined.definition.settings.get("lower_case")
+        lower_case = stated if self.defined.lower_case is None else self.defined.lower_case
+        if lower_case is not None:
             attributes["do_lower_case"] = tf.Variable(
-                self.lower_case, trainable=False, name="do_lower_case"
+                lower_case, trainable=False, name="do_lower_case"
             )
         return attributes
 
     def record(self) -> dict[str, Any] | None:
         """What the record says of it."""
-        if not self.attribute:
-            return None
-        config = self.path.parent / TOKENIZER_CONFIG
-        return {
-            "attribute": self.attribute,
-            "file": source_file(self.path),
-            "tokenizer_config": source_file(config) if config.is_file() else None,
-            "vocab_size": self.size,
-            "do_lower_case": self.lower_case,
-            "do_lower_case_reason": self.reason,
-        }
+        return None if self.defined is None else describe(self.defined)
 
-    def with_model(self, vocab_size: int) -> TokenizerFiles:
-        """Itself, checked against the number of rows of the word embeddings.
-
-        Raises:
-          VocabularyError: it gives ids that the model has no embedding for.
-        """
-        if self.size > vocab_size:
+    def check_fits(self, vocab_size: int) -> None:
+        """Raises VocabularyError where it gives ids that the model has no word embedding for."""
+        if self.defined is not None and self._size > vocab_size:
             raise VocabularyError(
                 "the vocabulary is larger than the model's",
                 [
-                    ("vocabulary", f"{self.path} ({self.size:,} pieces)"),
+                    ("vocabulary", f"{self._file} ({self._size:,} pieces)"),
                     ("model", f"vocab_size {vocab_size:,}"),
                 ],
                 "pass the vocabulary that the checkpoint was trained with.",
             )
-        if self.attribute and self.size < vocab_size:
-            note = (
-                f"the model has {vocab_size:,} word embeddings, the vocabulary {self.size:,} pieces"
+
+    def warnings(self, vocab_size: int, *, predicts_masked: bool) -> Iterator[str]:
+        """What the user should know.
+
+        Args:
+          vocab_size: number of word embeddings.
+          predicts_masked: whether there is a head that predicts masked tokens.
+        """
+        if self.defined is None:
+            return
+        yield from self.defined.warnings
+        if self._size < vocab_size:
+            yield (
+                f"the model has {vocab_size:,} word embeddings, the vocabulary {self._size:,} "
+                "pieces"
             )
-            return dataclasses.replace(self, warnings=(*self.warnings, note))
-        return self
+        if predicts_masked and "mask_id" not in self.defined.definition.special_tokens:
+            yield "the head predicts masked tokens, and the vocabulary has no token to mask with"
+
+    @property
+    def _size(self) -> int:
+        assert self.defined is not None
+        return len(self.defined.definition.pieces)
+
+    @property
+    def _file(self) -> Path:
+        assert self.defined is not None
+        return self.defined.definition.files[0]
 
 
 def read_tokenizer_files(
-    vocab_file: str | os.PathLike[str] | None,
-    sp_model_file: str | os.PathLike[str] | None,
-    do_lower_case: bool | None,
+    *,
+    tokenizer: str | os.PathLike[str] | None = None,
+    vocab_file: str | os.PathLike[str] | None = None,
+    sp_model_file: str | os.PathLike[str] | None = None,
+    options: Mapping[str, Any],
 ) -> TokenizerFiles:
-    """Reads and checks the tokenizer's file, if one was given.
+    """Reads and checks an encoder's tokenizer files, if any were given, as for a preprocessor.
+
+    Args:
+      tokenizer: a directory with tokenizer files, or its tokenizer.json.
+      vocab_file: a vocabulary, one piece per line.
+      sp_model_file: a SentencePiece model.
+      options: of `TokenizerOptions`, those that the user gave; None where he did not.
 
     Raises:
-      UsageError: both were given, or a flag about none; or no evidence about lower-casing.
-      VocabularyError: a file that cannot be used.
+      UsageError: several were given, or an option without any; or the files do not tell enough.
+      VocabularyError, ConfigurationError: files that cannot be used.
     """
-    if vocab_file and sp_model_file:
+    given = {"tokenizer": tokenizer, "vocab_file": vocab_file, "sp_model_file": sp_model_file}
+    said = {name: value for name, value in options.items() if value is not None}
+    if any(given.values()):
+        paths = {name: Path(path) if path else None for name, path in given.items()}
+        return TokenizerFiles(define_tokenizer(**paths, options=TokenizerOptions(**said)))
+    if said:
         raise UsageError(
-            "both --vocab_file and --sp_model_file are given", to_go_on="pass one of them."
-        )
-    if do_lower_case is not None and not vocab_file:
-        raise UsageError(
-            "--do_lower_case says nothing about an encoder without a WordPiece vocabulary",
-            [("--sp_model_file", str(sp_model_file or "not passed"))],
-            "leave it out, or pass --vocab_file; a preprocessor takes it with either.",
-        )
-    if sp_model_file:
-        # ALBERT's SavedModels carry no do_lower_case: their users know it from the page.
-        model = read_sentencepiece(Path(sp_model_file))
-        special_tokens(model)  # those of ALBERT must be there
-        return TokenizerFiles("sp_model_file", model.path, len(model.pieces))
-    if vocab_file:
-        vocabulary = read_wordpiece(Path(vocab_file))
-        casing = decide_lower_case(do_lower_case, vocabulary)
-        return TokenizerFiles(
-            "vocab_file",
-            vocabulary.path,
-            len(vocabulary.pieces),
-            casing.lower_case,
-            casing.reason,
-            tuple(casing.warnings),
+            "flags about a tokenizer say nothing about an encoder without its files",
+            [(f"--{name}", str(value)) for name, value in said.items()],
+            "leave them out, or pass --tokenizer, --vocab_file or --sp_model_file.",
         )
     return TokenizerFiles()

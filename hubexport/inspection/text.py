@@ -183,7 +183,8 @@ def _record(record: dict[str, Any] | None) -> Iterator[str]:
         text += [record["created"]] if "created" in record else []
         yield _line("record", ", ".join(text))
         files = list((record.get("checkpoint") or {}).get("files") or ())
-        files += [record.get("configuration"), (record.get("tokenizer") or {}).get("file")]
+        files += [record.get("configuration")]
+        files += ((record.get("tokenizer") or {}).get("files") or {}).values()
         files += (record.get("pooler") or {}).get("files") or ()
         for file in filter(None, files):
             yield _line("", f"made from {file['name']}, SHA-256 {file['sha256']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,12 @@ def ragged_tokenize(tokenize: Any) -> Tokenize:
 
     def call(texts: Sequence[bytes]) -> list[list[int]]:
         ids = tokenize(tf.constant(list(texts), tf.string))
-        while ids.ragged_rank > 1:
-            ids = ids.merge_dims(1, 2)
-        return ids.to_list()
+        # In NumPy: RaggedTensor's own methods check each tensor that they make.
+        splits, *inner = (part.numpy() for part in ids.nested_row_splits)
+        for part in inner:
+            splits = part[splits]
+        flat = ids.flat_values.numpy().tolist()
+        return [flat[i:j] for i, j in itertools.pairwise(splits.tolist())]
 
     return call
 

@@ -16,6 +16,10 @@ from typing import Literal
 
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate, Segment, Token
 
+OPTIONAL = ("mask_id",)
+"""The special tokens that a vocabulary may lack: packing needs all others, and fine-tuned models
+are published without a token to mask with."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Convention:

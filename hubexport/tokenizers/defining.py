@@ -15,7 +15,7 @@ from typing import Any
 from hubexport.errors import ConfigurationError, UsageError, some_of
 from hubexport.tokenizers import hugging_face
 from hubexport.tokenizers.added_tokens import with_added_tokens
-from hubexport.tokenizers.conventions import CONVENTIONS, Convention
+from hubexport.tokenizers.conventions import CONVENTIONS, OPTIONAL, Convention
 from hubexport.tokenizers.definition import PackingTemplate, Token, TokenizerDefinition
 from hubexport.tokenizers.readers import READERS
 from hubexport.tokenizers.request import Request, TokenizerOptions, find_model_type, make_request
@@ -75,6 +75,7 @@ def define_tokenizer(
     complete = with_added_tokens(model.pieces, stated, str(request.files[0]))
     ids = {piece: number for number, piece in enumerate(complete)}
     special_tokens = _special_ids(pieces, ids, request)
+    without = [name for name in pieces if name not in special_tokens]
     packing = request.directory.packing(
         special_tokens["padding_id"],
         convention.padding_type_id,
@@ -85,8 +86,8 @@ def define_tokenizer(
     definition = model.define(added_tokens=stated, special_tokens=special_tokens, packing=packing)
     if not options.special_tokens_in_text:
         # The pieces stay; only text is no longer searched for them, here and by the reference.
-        without = model.define(added_tokens=(), special_tokens=special_tokens, packing=packing)
-        definition = dataclasses.replace(definition, added_tokens=(), reference=without.reference)
+        plain = model.define(added_tokens=(), special_tokens=special_tokens, packing=packing)
+        definition = dataclasses.replace(definition, added_tokens=(), reference=plain.reference)
     definition = dataclasses.replace(
         definition,
         pieces=complete,
@@ -97,7 +98,12 @@ def define_tokenizer(
         model_type,
         model.lower_case,
         model.reason,
-        (*model.warnings, *definition.warnings, *_ordinary_as_text(request)),
+        (
+            *model.warnings,
+            *definition.warnings,
+            *(f"the vocabulary has no {pieces[name]}: there is no {name}" for name in without),
+            *_ordinary_as_text(request),
+        ),
     )
 
 
@@ -158,7 +164,9 @@ def _check_options(options: TokenizerOptions, model_type: str) -> None:
 def _special_ids(
     pieces: Mapping[str, str], ids: Mapping[str, int], request: Request
 ) -> dict[str, int]:
-    missing = [f"{piece} ({name})" for name, piece in pieces.items() if piece not in ids]
+    """The ids of the special pieces that there are; all but the optional ones must be."""
+    absent = {name: piece for name, piece in pieces.items() if piece not in ids}
+    missing = [f"{piece} ({name})" for name, piece in absent.items() if name not in OPTIONAL]
     if missing:
         raise UsageError(
             "the vocabulary lacks special pieces",
@@ -166,7 +174,7 @@ def _special_ids(
             "pass the vocabulary as it was published with the checkpoint, and the --model_type "
             "that it belongs to.",
         )
-    return {name: ids[piece] for name, piece in pieces.items()}
+    return {name: ids[piece] for name, piece in pieces.items() if name not in absent}
 
 
 def _padding_side(directory: hugging_face.TokenizerDirectory, convention: Convention) -> Any:

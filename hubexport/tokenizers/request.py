@@ -72,7 +72,7 @@ def make_request(
     given = [path for path in (vocab_file, sp_model_file, tokenizer) if path]
     if len(given) != 1:
         raise UsageError(
-            "a preprocessor is made from one vocabulary",
+            "a tokenizer is given in one way",
             [
                 ("--vocab_file", str(vocab_file or "not passed")),
                 ("--sp_model_file", str(sp_model_file or "not passed")),

@@ -26,14 +26,6 @@ ALGORITHMS = {
 }
 """TrainerSpec.ModelType -> its name."""
 
-SPECIAL_PIECES = {
-    "padding_id": "<pad>",
-    "start_of_sequence_id": "[CLS]",
-    "end_of_segment_id": "[SEP]",
-    "mask_id": "[MASK]",
-}
-"""Standard name of a special id -> ALBERT's piece; the names are those of the TF Hub interface."""
-
 
 @dataclasses.dataclass(frozen=True)
 class SentencePieceModel:
@@ -73,24 +65,6 @@ class SentencePieceModel:
     def pieces_of_type(self, kind: int) -> tuple[str, ...]:
         """The pieces of one type, in the order of their ids."""
         return tuple(p for p, found in zip(self.pieces, self.types, strict=True) if found == kind)
-
-
-def special_tokens(model: SentencePieceModel) -> dict[str, int]:
-    """What `.tokenize.get_special_tokens_dict()` of ALBERT answers: `vocab_size` and four ids.
-
-    Raises:
-      VocabularyError: the model has not all of ALBERT's special pieces.
-    """
-    missing = [piece for piece in SPECIAL_PIECES.values() if piece not in model.ids]
-    if missing:
-        raise _not_usable(
-            model.path,
-            len(model.pieces),
-            [("special pieces missing", ", ".join(missing))],
-            "; ALBERT's have all of " + ", ".join(SPECIAL_PIECES.values()),
-        )
-    ids = {name: model.ids[piece] for name, piece in SPECIAL_PIECES.items()}
-    return {"vocab_size": len(model.pieces), **ids}
 
 
 def read_sentencepiece(path: str | Path) -> SentencePieceModel:

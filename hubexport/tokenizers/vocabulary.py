@@ -15,14 +15,9 @@ from hubexport.errors import VocabularyError, some_of
 
 UNKNOWN = "[UNK]"
 
-SPECIAL_PIECES = {
-    "padding_id": "[PAD]",
-    "start_of_sequence_id": "[CLS]",
-    "end_of_segment_id": "[SEP]",
-    "mask_id": "[MASK]",
-}
-"""Standard name of a special id -> BERT's piece; the names are those of the TF Hub interface,
-tensorflow.org/hub/common_saved_model_apis/text."""
+REQUIRED = ("[PAD]", "[CLS]", "[SEP]", UNKNOWN)
+"""The special pieces that every vocabulary has. [MASK] is not one of them: fine-tuned models are
+published without it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,16 +43,6 @@ class Vocabulary:
     def unknown_id(self) -> int:
         """The id that stands for whatever the vocabulary cannot spell."""
         return self.ids[UNKNOWN]
-
-
-def special_tokens(vocabulary: Vocabulary) -> dict[str, int]:
-    """What `.tokenize.get_special_tokens_dict()` answers: `vocab_size` and the four special ids.
-
-    The ids are those of the pieces [PAD], [CLS], [SEP] and [MASK], wherever they stand in the
-    vocabulary. The id of [UNK] is no part of that interface: see `Vocabulary.unknown_id`.
-    """
-    ids = {name: vocabulary.ids[piece] for name, piece in SPECIAL_PIECES.items()}
-    return {"vocab_size": len(vocabulary.pieces), **ids}
 
 
 def read_wordpiece(path: str | Path) -> Vocabulary:
@@ -142,7 +127,7 @@ def _duplicates(lines: Sequence[str]) -> list[tuple[str, str]]:
 
 def _missing(lines: Sequence[str]) -> list[tuple[str, str]]:
     present = set(lines)
-    missing = [piece for piece in (*SPECIAL_PIECES.values(), UNKNOWN) if piece not in present]
+    missing = [piece for piece in REQUIRED if piece not in present]
     if not missing:
         return []
     facts = [("special pieces missing", ", ".join(missing))]

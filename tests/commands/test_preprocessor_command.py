@@ -67,11 +67,11 @@ def test_errors(files):
     target = f"--export_path={out / 'made' / 'here'}"
     cases = [
         ([cased], 2, "--export_path"),
-        ([target], 2, "made from one vocabulary"),
-        ([target, cased, sp_model], 2, "made from one vocabulary"),
+        ([target], 2, "given in one way"),
+        ([target, cased, sp_model], 2, "given in one way"),
         ([target, cased, "--default_seq_length=2"], 2, "possible: 3 to 1,048,576"),
         ([target, cased, "--default_seq_length=x"], 2, "invalid int value"),
-        ([target, cased, f"--tokenizer={inputs}"], 2, "made from one vocabulary"),
+        ([target, cased, f"--tokenizer={inputs}"], 2, "given in one way"),
         ([target, cased, "--normalization=other"], 2, "invalid choice"),
         ([target, cased, "--truncation=left"], 2, "invalid choice"),
         ([target, cased, "--model_type=word2vec"], 2, "invalid choice"),

@@ -4,11 +4,25 @@ import json
 
 import pytest
 
-from hubexport.errors import ConfigurationError, HubexportError, UsageError
+from hubexport.errors import ConfigurationError, HubexportError, UsageError, VocabularyError
 from hubexport.tokenizers.defining import TokenizerOptions, define_tokenizer
 from hubexport.tokenizers.definition import AddedToken, Segment, Token
+from hubexport.tokenizers.tables.sentencepiece_proto import (
+    CONTROL,
+    UNIGRAM,
+    UNKNOWN,
+    Piece,
+    build_charsmap,
+    build_sentencepiece_model,
+)
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+AS_TRAINED = {  # as SentencePiece's trainer sets them
+    "add_dummy_prefix": True,
+    "remove_extra_whitespaces": True,
+    "escape_whitespaces": True,
+    "charsmap": build_charsmap({b"A": b"A"}),
+}
 
 
 def define(path, **options):
@@ -36,6 +50,44 @@ def test_directory_of_a_vocabulary(bert):
     assert definition.packing.single == (Token(3), Segment(0), Token(3))
     assert {token.content for token in definition.added_tokens} == set(SPECIALS)
     assert [file.name for file in definition.files] == ["vocab.txt", "tokenizer_config.json"]
+
+
+def test_a_vocabulary_without_mask(tmp_path):
+    pieces = [piece for piece in SPECIALS if piece != "[MASK]"]
+    (tmp_path / "vocab.txt").write_text("\n".join([*pieces, *"abc", "The"]) + "\n")
+    defined = define(tmp_path, do_lower_case=False)
+    assert defined.model_type == "bert"
+    assert defined.definition.special_tokens_dict == {
+        "vocab_size": 8,
+        "padding_id": 0,
+        "start_of_sequence_id": 2,
+        "end_of_segment_id": 3,
+    }
+    assert defined.warnings == ("the vocabulary has no [MASK]: there is no mask_id",)
+
+
+@pytest.mark.parametrize("piece", [piece for piece in SPECIALS if piece != "[MASK]"])
+def test_all_other_special_pieces_are_needed(tmp_path, piece):
+    (tmp_path / "vocab.txt").write_text("\n".join({*SPECIALS, "The"} - {piece}) + "\n")
+    with pytest.raises(VocabularyError) as caught:
+        define(tmp_path, do_lower_case=False)
+    assert f"special pieces missing: {piece}" in str(caught.value)
+
+
+def test_special_pieces_of_a_sentencepiece_model(tmp_path):
+    """ALBERT's, of which one may and two must not be missing."""
+    pieces = [Piece(p, 0, CONTROL) for p in ("<pad>", "[CLS]", "[SEP]")]
+    model = [*pieces, Piece("<unk>", 0, UNKNOWN), Piece("a", -1.0)]
+    path = tmp_path / "spiece.model"
+    options = TokenizerOptions(model_type="albert", do_lower_case=True)
+    path.write_bytes(build_sentencepiece_model(model, model_type=UNIGRAM, unk_id=3, **AS_TRAINED))
+    found = define_tokenizer(sp_model_file=path, options=options).definition
+    assert "mask_id" not in found.special_tokens
+    path.write_bytes(
+        build_sentencepiece_model(model[2:], model_type=UNIGRAM, unk_id=1, **AS_TRAINED)
+    )
+    with pytest.raises(UsageError, match=r"missing: <pad> \(padding_id\), \[CLS\]"):
+        define_tokenizer(sp_model_file=path, options=options)
 
 
 def test_special_tokens_as_text(bert):

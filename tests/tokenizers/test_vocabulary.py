@@ -39,17 +39,10 @@ def test_reads_pieces_in_order(tmp_path):
     assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_special_ids_are_looked_up(tmp_path):
-    pieces = ["x", "[MASK]", "[SEP]", "y", "[UNK]", "[PAD]", "z", "[CLS]"]
+def test_mask_may_be_missing(tmp_path):
+    pieces = ["x", "[SEP]", "y", "[UNK]", "[PAD]", "z", "[CLS]"]
     found = vocabulary.read_wordpiece(write(tmp_path / "v", pieces))
-    assert vocabulary.special_tokens(found) == {
-        "vocab_size": 8,
-        "padding_id": 5,
-        "start_of_sequence_id": 7,
-        "end_of_segment_id": 2,
-        "mask_id": 1,
-    }
-    assert found.unknown_id == 4
+    assert found.unknown_id == 3
 
 
 @pytest.mark.parametrize("odd", ["\u2028", "##\u2028", "\u0085", "\x0b", "\x1c", "\u3000"])
@@ -78,7 +71,7 @@ def test_all_problems_at_once_with_line_numbers(tmp_path):
     message = str(caught.value)
     assert "empty: lines 3, 7" in message
     assert "duplicates (2): 'a' on lines 2, 5, 9, 'b' on lines 6, 8" in message
-    assert "special pieces missing: [CLS], [MASK]" in message
+    assert "special pieces missing: [CLS]" in message
     assert str(path) in message and "to go on:" in message
 
 
@@ -112,13 +105,6 @@ def test_sentencepiece_model(tmp_path):
     found = sentencepiece_model.read_sentencepiece(path)
     assert found.pieces == ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]", "a")
     assert (found.unknown_id, found.serialized) == (1, path.read_bytes())
-    assert sentencepiece_model.special_tokens(found) == {
-        "vocab_size": 6,
-        "padding_id": 0,
-        "start_of_sequence_id": 2,
-        "end_of_segment_id": 3,
-        "mask_id": 4,
-    }
 
 
 def test_sentencepiece_problems_at_once(tmp_path):
@@ -130,10 +116,6 @@ def test_sentencepiece_problems_at_once(tmp_path):
     assert "not UTF-8: 3" in message
     assert "duplicates (1): 'a'" in message
     assert "UNKNOWN: 0, needed: 1" in message
-    path.write_bytes(proto([(b"[CLS]", 4), (b"a", 1), (b"<unk>", 2)]))
-    found = sentencepiece_model.read_sentencepiece(path)
-    with pytest.raises(errors.VocabularyError, match=r"missing: <pad>, \[SEP\], \[MASK\]"):
-        sentencepiece_model.special_tokens(found)
 
 
 def test_sentencepiece_damaged(tmp_path):
@@ -151,9 +133,6 @@ def test_real_vocabularies():
     assert (chinese.pieces[343], chinese.pieces[13502]) == ("\u2028", "##\u2028")
     albert = material("sentencepiece/keras_hub_tiny/albert_test_vocab.spm")
     assert len(sentencepiece_model.read_sentencepiece(albert).pieces) == 12
-    xlnet = material("sentencepiece/xlnet/spiece.model")
-    with pytest.raises(errors.VocabularyError, match=r"missing: \[CLS\], \[SEP\], \[MASK\]"):
-        sentencepiece_model.special_tokens(sentencepiece_model.read_sentencepiece(xlnet))
 
 
 def test_nothing_imports_tensorflow():

@@ -73,11 +73,7 @@ def _program(directory: Path, record: Any, label: str) -> Iterator[Measurement]:
         f"{label}{PB} is the one of the record", found["sha256"] == wanted, found["sha256"], wanted
     )
     tokenizer = record.get("tokenizer") or {}
-    # Of an encoder it is one file, of a preprocessor several by their attributes.
-    files = list(tokenizer.get("files", {}).values()) or [
-        file for file in [tokenizer.get("file")] if file
-    ]
-    known = {file["name"]: file["sha256"] for file in files}
+    known = {file["name"]: file["sha256"] for file in tokenizer.get("files", {}).values()}
     assets = sorted(path for path in (directory / "assets").glob("*") if path.is_file())
     for path in assets:
         digest = source_file(path)["sha256"]
