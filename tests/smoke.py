@@ -105,16 +105,21 @@ def make_inputs(work: Path) -> None:
 def command_checks(work: Path) -> list[Check]:
     """The program's commands, and that they wrote what they were asked to write."""
 
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+
     def hubexport(arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [PROGRAM, *arguments.split()], cwd=work, capture_output=True, text=True, check=False
-        )
+            [PROGRAM, *arguments.split()],
+            cwd=work, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
 
     def succeeds(arguments: str, expected: str) -> Callable[[], None]:
         def check() -> None:
             done = hubexport(arguments)
             assert done.returncode == 0, done.stdout + done.stderr
             assert expected in done.stdout, f"no {expected!r} in:\n{done.stdout}"
+            others = [x for x in done.stderr.splitlines() if not x.startswith("hubexport: ")]
+            assert not others, f"TensorFlow's notes are printed:\n{done.stderr}"
 
         return check
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.commands.arguments import add_boolean, quiet_tensorflow
+from hubexport.lean_tensorflow import silent_tensorflow
 from hubexport.validation.references.makers import MAKERS
 from hubexport.validation.references.making import make_reference
 
@@ -97,7 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     started = time.monotonic()
     options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "parser")}
-    summary = make_reference(**options, show_progress=True)
+    with silent_tensorflow():
+        summary = make_reference(**options, show_progress=True)
     print(_summary(summary, time.monotonic() - started))
     return 0
 

@@ -13,14 +13,13 @@ Both cost next to nothing where there is nothing to do: one look at the batch de
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer
-from hubexport.tokenizers.tables.characters import re2_class
+from hubexport.tokenizers.tables.characters import re2_class, re2_class_without
 
 WHITE_SPACE = (
     r"\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}"
@@ -219,14 +218,13 @@ def _plain(literals: Sequence[str]) -> str:
     One look at a text is to clear it of both suspicions. It matches unless somewhere a first
     character of literals is followed by a second and that by a third one.
     """
-    every = {*range(0xD800), *range(0xE000, sys.maxunicode + 1)}
     first = {ord(literal[0]) for literal in literals}
-    other = re2_class(every - first)
+    other = re2_class_without(first)
     second, third = ({ord(literal[i]) for literal in literals if len(literal) > i} for i in (1, 2))
     if min(map(len, literals)) < 3 or first & (second | third) or "\n" in "".join(literals):
         return f"[{other}]*"
     a, b = re2_class(first), re2_class(second)
-    not_second, not_third = re2_class(every - first - second), re2_class(every - first - third)
+    not_second, not_third = re2_class_without(first | second), re2_class_without(first | third)
     # Behind a first character: nothing that leads on, or a second one and nothing that does.
     return (
         f"(?:[{other}]|[{a}]+(?:[{b}][{a}]+)*(?:[{not_second}]|[{b}][{not_third}]))*"

@@ -6,6 +6,7 @@ than those that tokenizers were built with.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 
@@ -27,7 +28,23 @@ def members(runs: Iterable[Iterable[int]]) -> frozenset[int]:
 
 def re2_class(code_points: Iterable[int]) -> str:
     """What stands between the brackets of a class, as in f"[^{re2_class(...)}]+"."""
+    return _class(ranges(code_points))
+
+
+def re2_class_without(code_points: Iterable[int]) -> str:
+    """The same of all characters but some. Surrogates are not characters."""
+    runs, first = [], 0
+    for skipped, last in ranges({*code_points, *range(0xD800, 0xE000)}):
+        if first < skipped:
+            runs.append((first, skipped - 1))
+        first = last + 1
+    if first <= sys.maxunicode:
+        runs.append((first, sys.maxunicode))
+    return _class(runs)
+
+
+def _class(runs: Iterable[tuple[int, int]]) -> str:
     return "".join(
         rf"\x{{{first:x}}}" if first == last else rf"\x{{{first:x}}}-\x{{{last:x}}}"
-        for first, last in ranges(code_points)
+        for first, last in runs
     )

@@ -11,6 +11,7 @@ its value at p ^ offset. Equal subtrees are stored once, which makes tables of c
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -41,14 +42,67 @@ def build_double_array(values: Mapping[bytes, int]) -> np.ndarray:
     for key, value in values.items():
         if not key or 0 in key or not 0 <= value < _IS_VALUE:
             raise ValueError(f"a double array cannot map {key!r} to {value}.")
-    nodes, root = _distinct_nodes(values)
+    return _units(*_distinct_nodes(values))
+
+
+def build_code_point_array(values: Mapping[int, int]) -> np.ndarray:
+    """The trie of some characters in UTF-8, as `build_double_array` makes it, but by whole rows.
+
+    Args:
+      values: code point, not 0 and not a surrogate -> value of 0 to 2**31 - 1.
+
+    Raises:
+      ValueError: a code point or value that the format cannot hold.
+    """
+    for code_point, value in values.items():
+        if (
+            not 0 < code_point <= sys.maxunicode
+            or 0xD800 <= code_point < 0xE000
+            or not 0 <= value < _IS_VALUE
+        ):
+            raise ValueError(f"a double array cannot map {code_point:#x} to {value}.")
+    nodes: list[_Node] = [((0, value),) for value in dict.fromkeys(values.values())]
+    ends = {node[0][1]: number for number, node in enumerate(nodes)}
+
+    def nodes_of(children: np.ndarray) -> np.ndarray:
+        """Number of each child, or -1, [64 * n] -> number of each node of 64 children, or -1, [n].
+
+        A continuation byte, 10xxxxxx, leads to one of 64.
+        """
+        rows = children.reshape(-1, 64)
+        used = np.flatnonzero((rows >= 0).any(axis=1))
+        distinct, which = np.unique(rows[used], axis=0, return_inverse=True)
+        numbers = np.full(len(rows), -1)
+        numbers[used] = len(nodes) + which.reshape(-1)
+        for row in distinct:
+            labels = np.flatnonzero(row >= 0)
+            nodes.append(tuple(zip((0x80 | labels).tolist(), row[labels].tolist(), strict=True)))
+        return numbers
+
+    whole = np.full(5 << 18, -1)  # so many code points as five lead bytes of four have
+    whole[np.array(list(values), int)] = [ends[value] for value in values.values()]
+    last = nodes_of(whole)  # [code point >> 6], of the last byte
+    third = nodes_of(np.where(np.arange(len(last)) < 0x20, -1, last))  # the last two, from U+0800
+    fourth = nodes_of(np.where(np.arange(len(third)) < 0x10, -1, third))  # and three, from U+10000
+    leads = (whole[:0x80], last[:0x20], third[:0x10], fourth[:5])
+    root = [
+        (lead | int(bits), int(numbers[bits]))
+        for lead, numbers in zip((0, 0xC0, 0xE0, 0xF0), leads, strict=True)
+        for bits in np.flatnonzero(numbers >= 0)
+        if lead != 0xC0 or bits >= 2  # ASCII has one byte
+    ]
+    nodes.append(tuple(root))
+    return _units(nodes, len(nodes) - 1)
+
+
+def _units(nodes: list[_Node], root: int) -> np.ndarray:
     bases = _place(nodes)
     units = np.zeros((max(bases.values(), default=0) // _BLOCK + 1) * _BLOCK, np.uint32)
 
     def unit(position: int, node: int, label: int) -> int:
         offset = position ^ bases[node]
         if offset >= _MAXIMUM_OFFSET:
-            raise ValueError(f"a double array cannot hold {len(values):,} such keys.")
+            raise ValueError(f"a double array cannot hold {len(nodes):,} different nodes.")
         return offset << 10 | (_HAS_VALUE if nodes[node] and nodes[node][0][0] == 0 else 0) | label
 
     units[0] = unit(0, root, 0)
@@ -117,7 +171,8 @@ def _place(nodes: list[_Node]) -> dict[int, int]:
     """A base for each node, so that base ^ label is nobody else's position for all its labels.
 
     All labels of a node lie in one block of 256, whose 256 possible bases are tried at once.
-    The largest nodes come first: small ones fit into what is left.
+    The largest nodes come first: small ones fit into what is left. Those of one label, which are
+    nearly all, come last, and those of the same label together: they cannot be in each other's way.
     """
     every = np.arange(_BLOCK)
     free = [np.ones(_BLOCK, bool)]
@@ -126,7 +181,11 @@ def _place(nodes: list[_Node]) -> dict[int, int]:
     bases_left[0][0] = False
     bases: dict[int, int] = {}
     open_blocks = [0]
+    alone: dict[int, list[int]] = {}  # label -> nodes that have no other
     for number in sorted(range(len(nodes)), key=lambda n: -len(nodes[n])):
+        if len(nodes[number]) == 1:
+            alone.setdefault(nodes[number][0][0], []).append(number)
+            continue
         labels = np.array([label for label, _ in nodes[number]], np.int64)
         for block in [*open_blocks, len(free)]:
             if block == len(free):
@@ -144,4 +203,17 @@ def _place(nodes: list[_Node]) -> dict[int, int]:
         bases[number] = block * _BLOCK + found
         if not free[block].any() or not bases_left[block].any():
             open_blocks.remove(block)
+    for label, numbers in alone.items():
+        block = 0
+        while numbers:
+            if block == len(free):
+                free.append(np.ones(_BLOCK, bool))
+                bases_left.append(np.ones(_BLOCK, bool))
+            fits = np.flatnonzero(bases_left[block] & free[block][every ^ label])
+            fits = fits[: len(numbers)]
+            bases_left[block][fits] = False
+            free[block][fits ^ label] = False
+            placed, numbers = numbers[: len(fits)], numbers[len(fits) :]
+            bases |= zip(placed, (fits + block * _BLOCK).tolist(), strict=True)
+            block += 1
     return bases

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import flatbuffers
 import numpy as np
 
-from hubexport.tokenizers.tables.double_array import build_double_array
+from hubexport.tokenizers.tables.double_array import build_code_point_array
 
 MAXIMUM_BYTES = 63
 """Of one replacement, in UTF-8."""
@@ -37,7 +37,7 @@ def build_normalizer(replacements: Mapping[int, str]) -> np.ndarray:
     """
     pool = bytearray()
     places: dict[bytes, int] = {}
-    entries: dict[bytes, int] = {}
+    entries: dict[int, int] = {}
     of_zero = 0
     for code_point, replacement in sorted(replacements.items()):
         data = replacement.encode()
@@ -50,8 +50,8 @@ def build_normalizer(replacements: Mapping[int, str]) -> np.ndarray:
         if code_point == 0:
             of_zero = entry
         else:
-            entries[chr(code_point).encode()] = entry
-    units = build_double_array(entries)
+            entries[code_point] = entry
+    units = build_code_point_array(entries)
 
     builder = flatbuffers.Builder(units.nbytes + len(pool) + 1024)
     pool_vector = builder.CreateByteVector(bytes(pool) or b"\0")
