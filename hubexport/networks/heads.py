@@ -40,11 +40,12 @@ class MaskedLanguageModel(tf.Module):
     ):
         super().__init__()
         c, scope = config, "cls/predictions"
+        # First, as in published modules: programs that set weights by position rely on the order.
+        self.output_bias = variables(f"{scope}/output_bias", c.vocab_size)
         self.dense = Dense(variables, f"{scope}/transform/dense", c.hidden_size, c.embedding_size)
         self.norm = LayerNorm(
             variables, f"{scope}/transform/LayerNorm", c.embedding_size, c.layer_norm_eps
         )
-        self.output_bias = variables(f"{scope}/output_bias", c.vocab_size)
         self.activation = ACTIVATIONS[c.hidden_act]
         self.dtype = c.dtype
         self.word_embeddings = encoder.embeddings.word_embeddings
