@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,3 +65,30 @@ def test_unless_it_is_asked_for(work: Path, tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(work / name)
     shown = stderr("encoder", tmp_path, {_LEVEL: "0"})
     assert any(name in shown for name in ("oneDNN", "cuda", "CUDA"))
+
+
+@pytest.mark.parametrize(("command", "bar"), [("encoder", "weights"), ("preprocessor", "/4 ")])
+def test_progress_on_a_terminal(command: str, bar: str, work: Path, tmp_path: Path) -> None:
+    """Elsewhere there is none: see above."""
+    for name in ("checkpoint", "vocab.txt"):
+        (tmp_path / name).symlink_to(work / name)
+    controller, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    done = subprocess.Popen(
+        [sys.executable, "-m", "hubexport", command, *COMMANDS[command].split()],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown = b""
+    try:
+        while data := os.read(controller, 4096):
+            shown += data
+    except OSError:  # Linux's way to say that the other end was closed
+        pass
+    finally:
+        os.close(controller)
+    assert done.wait() == 0
+    assert bar in shown.decode()
