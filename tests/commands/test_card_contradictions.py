@@ -189,6 +189,7 @@ def test_all_at_once(records: Mapping[str, Any], run: Run) -> None:
     [
         ({"vocab_size": 51}, (f"{PREPROCESSOR} of 51 pieces", "the vocabulary has 50")),
         ({"casing": "cased"}, (f"{PREPROCESSOR}, cased", "lower case")),
+        ({"tokenizer": "xlm", "model_type": "xlm"}, (f"{PREPROCESSOR}, xlm", "wordpiece")),
     ],
 )
 def test_the_preprocessor_that_a_card_names(
