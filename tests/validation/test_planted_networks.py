@@ -202,7 +202,7 @@ def fixed_batch(patch: Patch) -> None:
     patch.setattr(
         reusable,
         "_specs",
-        lambda names: {n: tf.TensorSpec([1, None], tf.int32, name=n) for n in names},
+        lambda names, dtype=tf.int32: {n: tf.TensorSpec([1, None], dtype, name=n) for n in names},
     )
 
 
