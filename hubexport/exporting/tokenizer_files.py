@@ -154,7 +154,7 @@ def read_tokenizer_files(
       tokenizer: a directory with tokenizer files, or its tokenizer.json.
       vocab_file: a vocabulary, one piece per line.
       sp_model_file: a SentencePiece model.
-      options: of `TokenizerOptions`, those that the user gave; None where he did not.
+      options: of `TokenizerOptions`, those that the user gave; None for the others.
 
     Raises:
       UsageError: several were given, or an option without any; or the files do not tell enough.
