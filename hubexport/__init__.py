@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hubexport.errors import HubexportError
+from hubexport.version import __version__
 
 if TYPE_CHECKING:
     from hubexport.cards.rendering.job import render_page
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from hubexport.validation.references.making import make_reference
     from hubexport.validation.validate import validate
 
-__version__ = "0.1.0"
 __all__ = [
     "HubexportError",
     "__version__",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-import hubexport
+from hubexport.paths import PACKAGE
 
 
 def child_environment() -> dict[str, str]:
@@ -13,6 +12,5 @@ def child_environment() -> dict[str, str]:
 
     Also from another directory, and where it was not installed but found.
     """
-    root = str(Path(hubexport.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path}

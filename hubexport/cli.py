@@ -11,8 +11,8 @@ from types import FrameType
 
 from absl import flags
 
-from hubexport import __version__
 from hubexport.errors import HubexportError, UsageError
+from hubexport.version import __version__
 
 COMMANDS = ("encoder", "preprocessor", "inspect", "reference", "validate", "card")
 """Each is a module of `hubexport.commands` with HELP, EPILOG, add_arguments and run."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.checkpoints.opening import unpacked
-from hubexport.exporting.job import Job, PathLike, make_job
+from hubexport.exporting.job import Job, make_job
 from hubexport.exporting.tokenizer_files import PATHS as TOKENIZER_PATHS
 from hubexport.exporting.tokenizer_files import read_tokenizer_files
 from hubexport.exporting.validated import (
@@ -18,6 +18,7 @@ from hubexport.exporting.validated import (
     reference_for,
     validate_before_leaving,
 )
+from hubexport.paths import PathLike
 from hubexport.progress import bytes_bar
 from hubexport.saved_model.record import check_time, environment, source_file, write_record
 from hubexport.saved_model.target import (

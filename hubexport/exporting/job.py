@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,25 +10,18 @@ from typing import Any
 from hubexport.checkpoints.opening import open_checkpoint
 from hubexport.checkpoints.sentence_transformers import read_pipeline, transformer_directory
 from hubexport.checkpoints.source import TensorSource
-from hubexport.errors import CheckpointError, ConfigurationError, UsageError
+from hubexport.errors import CheckpointError, UsageError
 from hubexport.exporting.heads import MASKED_LANGUAGE_MODEL, HeadChoice, choose_heads
 from hubexport.exporting.plan import Plan, make_plan
 from hubexport.exporting.pooler import PoolerChoice, choose_pooler
 from hubexport.exporting.tokenizer_files import TokenizerFiles
-from hubexport.families.configuration import (
-    JSON_NAMES,
-    Configuration,
-    find_beside,
-    read_json,
-    read_model_garden,
-)
+from hubexport.families.configuration import Configuration, read_configuration
 from hubexport.families.dimensions import describe
 from hubexport.families.family import Family
 from hubexport.families.registry import choose
+from hubexport.paths import PathLike
 from hubexport.poolers import FLAG_VALUES
 from hubexport.saved_model.record import source_file
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,33 +161,3 @@ def _check_complete(source: TensorSource) -> None:
             [("checkpoint", str(source.path)), ("not there", ", ".join(absent))],
             "copy or download these files too, into the same directory.",
         )
-
-
-def read_configuration(
-    bert_config: PathLike | None, encoder_config: PathLike | None, checkpoint: Path
-) -> Configuration:
-    """The configuration that was passed, or the one beside the checkpoint.
-
-    Raises:
-      UsageError: both are passed.
-      ConfigurationError: there is none, or it cannot be read.
-    """
-    if bert_config is not None and encoder_config is not None:
-        raise UsageError(
-            "both --bert_config and --encoder_config are given", to_go_on="pass one of them."
-        )
-    if bert_config is not None:
-        return read_json(Path(bert_config))
-    if encoder_config is not None:
-        return read_model_garden(Path(encoder_config))
-    found = find_beside(checkpoint)
-    if found is None:
-        raise ConfigurationError(
-            "the model's configuration is needed",
-            [
-                ("checkpoint", str(checkpoint)),
-                ("looked for", " or ".join(JSON_NAMES) + " beside it"),
-            ],
-            "pass --bert_config FILE.json, or --encoder_config FILE.yaml for Model Garden.",
-        )
-    return read_json(found)

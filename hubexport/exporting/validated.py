@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from hubexport.children import child_environment
 from hubexport.errors import HubexportError, UsageError
-from hubexport.exporting.job import Job, PathLike
+from hubexport.exporting.job import Job
+from hubexport.paths import PathLike
 from hubexport.validation.references.makers import MAKERS
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from hubexport.errors import ConfigurationError
+from hubexport.errors import ConfigurationError, UsageError
+from hubexport.paths import PathLike
 
 JSON_NAMES = ("config.json", "bert_config.json")
 """Looked for beside a checkpoint: transformers' name, then google-research/bert's."""
@@ -72,6 +73,36 @@ class Configuration:
             [("configuration", str(self.path)), ("found", found), ("needed", wanted)],
             "pass the configuration that the checkpoint was trained with.",
         )
+
+
+def read_configuration(
+    bert_config: PathLike | None, encoder_config: PathLike | None, checkpoint: Path
+) -> Configuration:
+    """The configuration that was passed, or the one beside the checkpoint.
+
+    Raises:
+      UsageError: both are passed.
+      ConfigurationError: there is none, or it cannot be read.
+    """
+    if bert_config is not None and encoder_config is not None:
+        raise UsageError(
+            "both --bert_config and --encoder_config are given", to_go_on="pass one of them."
+        )
+    if bert_config is not None:
+        return read_json(Path(bert_config))
+    if encoder_config is not None:
+        return read_model_garden(Path(encoder_config))
+    found = find_beside(checkpoint)
+    if found is None:
+        raise ConfigurationError(
+            "the model's configuration is needed",
+            [
+                ("checkpoint", str(checkpoint)),
+                ("looked for", " or ".join(JSON_NAMES) + " beside it"),
+            ],
+            "pass --bert_config FILE.json, or --encoder_config FILE.yaml for Model Garden.",
+        )
+    return read_json(found)
 
 
 def read_json(path: Path) -> Configuration:

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hubexport import __version__
 from hubexport.errors import HubexportError, UsageError
+from hubexport.version import __version__
 
 SCHEMA_VERSION = 1
 RECORD_PATH = Path("assets.extra", "hubexport.json")

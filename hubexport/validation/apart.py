@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hubexport
 from hubexport.children import child_environment
 from hubexport.errors import HubexportError
 from hubexport.lean_tensorflow import lean_tensorflow
@@ -27,6 +26,7 @@ from hubexport.validation.identity import artifact_identity
 from hubexport.validation.reference_file import read_reference
 from hubexport.validation.report import Report, now, read_report, write_report
 from hubexport.validation.results import FAILED, GateResult, Measurement, not_run
+from hubexport.version import __version__
 
 GATES = (
     "integrity",
@@ -97,7 +97,7 @@ def _empty(request: Request) -> Report:
         runtime="tensorflow",
         device=request.device,
         hardware="unknown",
-        versions={"hubexport": hubexport.__version__},
+        versions={"hubexport": __version__},
         reference=None,
         created=now(),
         gates=(),

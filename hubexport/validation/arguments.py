@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import HubexportError, UsageError
+from hubexport.paths import PathLike
 from hubexport.saved_model.reading import is_saved_model
 from hubexport.saved_model.record import RECORD_PATH, find_record
 from hubexport.validation.apart import GATES
 from hubexport.validation.devices import DEVICES
-
-PathLike = str | Path
 
 RUNTIMES = ("tensorflow", "pjrt")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubexport.errors import UsageError
+from hubexport.paths import PathLike
 from hubexport.saved_model.target import check_target
-from hubexport.validation.arguments import PathLike, directory_of, record_of
+from hubexport.validation.arguments import directory_of, record_of
 from hubexport.validation.provenance import check_same_checkpoint
 from hubexport.validation.reference_file import Reference, read_reference
 from hubexport.validation.report import Report

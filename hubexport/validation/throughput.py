@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hubexport
 from hubexport.children import child_environment
 from hubexport.errors import HubexportError
 from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.saved_model.record import find_record, load_record, replace_record
 from hubexport.validation.cases import ENCODER_INPUTS
 from hubexport.validation.report import now
+from hubexport.version import __version__
 
 BATCH_SIZE, SEQUENCE_LENGTH = 8, 128
 _WARM_UP, _RUNS, _SECONDS = 2, 5, 3.0
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> None:
         "fastest": round(max(rates), 2),
         "slowest": round(min(rates), 2),
         "runs": len(rates),
-        "versions": {"tensorflow": tf.__version__, "hubexport": hubexport.__version__},
+        "versions": {"tensorflow": tf.__version__, "hubexport": __version__},
         "created": now(),
     }
     print(json.dumps(measured))

@@ -160,7 +160,7 @@ def _loading_problem(context: Context) -> str:
 def _report(context: Context, device: Device, results: Sequence[GateResult]) -> Report:
     import tensorflow as tf
 
-    from hubexport import __version__
+    from hubexport.version import __version__
 
     artifact = context.saved_model or context.preprocessor
     assert artifact is not None

@@ -8,16 +8,15 @@ from typing import Any
 
 import jinja2
 
-import hubexport
 from hubexport.cards.rendering import phrases
 from hubexport.cards.rendering.filters import FILTERS
+from hubexport.paths import PACKAGE
 
 
 def template_directory() -> Path:
     """Where templates lie: in the installed package, or beside it in its repository."""
-    package = Path(hubexport.__file__).parent
-    installed = package / "templates"
-    return installed if installed.is_dir() else package.parent / "templates"
+    installed = PACKAGE / "templates"
+    return installed if installed.is_dir() else PACKAGE.parent / "templates"
 
 
 @functools.cache

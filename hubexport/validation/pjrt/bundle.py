@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hubexport import __version__
 from hubexport.errors import UsageError
 from hubexport.saved_model.target import staged_directory
 from hubexport.validation.artifact import HEADS
@@ -35,6 +34,7 @@ from hubexport.validation.pjrt.tensor_files import (
     write_tensors,
 )
 from hubexport.validation.provenance import describe
+from hubexport.version import __version__
 
 SHARD_BYTES = 512 << 20
 SEED = 0

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hubexport import __version__
 from hubexport.errors import some_of
 from hubexport.validation.cases import Case
 from hubexport.validation.causes import Divergence, explain
@@ -23,6 +22,7 @@ from hubexport.validation.pjrt.manifest import IDS, PRECISIONS, CaseFiles, Manif
 from hubexport.validation.report import Report, now
 from hubexport.validation.results import GateResult, Measurement, judge, not_run
 from hubexport.validation.tolerance import ON_XLA_CPU, UNIT_ROUNDOFF, Tolerance
+from hubexport.version import __version__
 
 Outputs = dict[str, np.ndarray]
 

@@ -10,7 +10,8 @@ from typing import Any
 from hubexport.checkpoints.opening import open_checkpoint, unpacked
 from hubexport.checkpoints.sentence_transformers import transformer_directory
 from hubexport.errors import UsageError
-from hubexport.exporting.job import PathLike, read_configuration
+from hubexport.families.configuration import read_configuration
+from hubexport.paths import PathLike
 from hubexport.progress import steps_bar
 from hubexport.saved_model.record import source_file
 from hubexport.validation.reference_file import Provenance, write_reference
