@@ -7,7 +7,6 @@ TensorFlow.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,8 +30,8 @@ from hubexport.tokenizers.merges import (
 )
 from hubexport.tokenizers.moses import check_language
 from hubexport.tokenizers.tables.moses_characters import versions
+from hubexport.tokenizers.xlm_model import UNKNOWN, XlmModel
 
-UNKNOWN = "<unk>"
 PRETOKENIZED = "none"
 """The language of text that has spaces between its words already."""
 
@@ -41,31 +40,6 @@ _NO_OFFSETS = (
     "Moses' rules insert, drop and replace characters, and the original tokenizer keeps no record "
     "of where they were"
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class XlmModel:
-    """Attributes:
-
-    pieces: in the order of their ids; pieces that words end in have `</w>` at their end.
-    merges: those that can apply, the first counts most.
-    language: decides the rules; None for text with spaces between its words.
-    lower_case: whether case and accents are removed from the words.
-    files: vocabulary and merges.
-    warnings: what is odd about them.
-    """
-
-    pieces: tuple[str, ...] = dataclasses.field(repr=False)
-    merges: tuple[Merge, ...] = dataclasses.field(repr=False)
-    language: str | None
-    lower_case: bool
-    files: tuple[Path, ...]
-    warnings: tuple[str, ...] = ()
-
-    @functools.cached_property
-    def ids(self) -> dict[str, int]:
-        """Piece -> id."""
-        return {piece: number for number, piece in enumerate(self.pieces)}
 
 
 def read_xlm(

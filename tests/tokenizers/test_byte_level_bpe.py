@@ -12,6 +12,7 @@ import pytest
 from hubexport.errors import ConfigurationError, VocabularyError
 from hubexport.tokenizers import byte_level_bpe as kind
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
+from hubexport.tokenizers.tables.byte_symbols import byte_symbols, piece_bytes
 from tests.material import material
 from tests.tokenizers.texts import DIFFICULT, differences, generated, real_texts, varied_code_points
 
@@ -125,7 +126,7 @@ def test_offsets_are_the_bytes_that_pieces_stand_for():
         for text, row, row_starts, row_limits in rows:
             data, end = text.encode(), 0
             for number, start, limit in zip(row, row_starts, row_limits, strict=True):
-                expected = kind.piece_bytes(definition.pieces[number])
+                expected = piece_bytes(definition.pieces[number])
                 found = data[start:limit]
                 if number in (token.id for token in definition.added_tokens):
                     found = found.strip()
@@ -269,12 +270,12 @@ def test_vocabularies_of_other_kinds_are_refused():
 def test_byte_symbols_are_those_of_the_reference():
     from tokenizers import pre_tokenizers
 
-    assert sorted(kind.byte_symbols()) == sorted(pre_tokenizers.ByteLevel.alphabet())
+    assert sorted(byte_symbols()) == sorted(pre_tokenizers.ByteLevel.alphabet())
     split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str
     for character in map(chr, (0, 9, 32, 65, 127, 0xE9, 0x4E2D, 0x10FFFF)):
         ((spelled, _),) = split(character)
-        assert spelled == "".join(kind.byte_symbols()[byte] for byte in character.encode())
-        assert kind.piece_bytes(spelled) == character.encode()
+        assert spelled == "".join(byte_symbols()[byte] for byte in character.encode())
+        assert piece_bytes(spelled) == character.encode()
 
 
 def test_two_models_of_the_same_files_have_the_same_bytes():

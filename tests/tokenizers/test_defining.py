@@ -119,7 +119,7 @@ def test_a_stated_type_that_cannot_be(bert):
 
 def write_bpe(path, extra):
     """A byte-level vocabulary without merges."""
-    from hubexport.tokenizers.byte_level_bpe import byte_symbols
+    from hubexport.tokenizers.tables.byte_symbols import byte_symbols
 
     pieces = [*extra, *byte_symbols()]
     (path / "vocab.json").write_text(json.dumps({p: i for i, p in enumerate(pieces)}), "utf-8")

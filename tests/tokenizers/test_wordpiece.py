@@ -16,11 +16,11 @@ from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText
 from hubexport.tokenizers.vocabulary import Vocabulary, read_wordpiece
 from hubexport.tokenizers.wordpiece import (
-    WordPieceModel,
     define_wordpiece,
     hugging_face_tokenizer,
     wordpiece_from_vocabulary,
 )
+from hubexport.tokenizers.wordpiece_model import WordPieceModel
 from tests.material import material
 from tests.tokenizers import texts
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from hubexport.tokenizers.byte_level_bpe import byte_symbols, piece_bytes
 from hubexport.tokenizers.graph.detokenize import PieceJoiner
 from hubexport.tokenizers.graph.sentencepiece import WholeSentencePiece
 from hubexport.tokenizers.graph.unique_words import tokenize_unique, without_words
 from hubexport.tokenizers.merges import Merge
 from hubexport.tokenizers.tables import unicode_classes
+from hubexport.tokenizers.tables.byte_symbols import byte_symbols, piece_bytes
 from hubexport.tokenizers.tables.characters import re2_class
 from hubexport.tokenizers.tables.sentencepiece_proto import (
     BPE,

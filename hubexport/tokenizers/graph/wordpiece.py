@@ -13,7 +13,8 @@ import tensorflow_text as text
 
 from hubexport.tokenizers.graph.detokenize import PieceJoiner
 from hubexport.tokenizers.graph.wordpiece_buffers import build_buffers
-from hubexport.tokenizers.wordpiece import CONTINUATION, WordPieceModel
+from hubexport.tokenizers.wordpiece_json import CONTINUATION
+from hubexport.tokenizers.wordpiece_model import WordPieceModel
 
 
 class ExactWordPiece(tf.Module):

@@ -29,7 +29,8 @@ from tensorflow_text.core.pybinds import (
 
 from hubexport.tokenizers.tables import bert_characters
 from hubexport.tokenizers.tables.normalizer import build_normalizer
-from hubexport.tokenizers.wordpiece import CONTINUATION, WordPieceModel
+from hubexport.tokenizers.wordpiece_json import CONTINUATION
+from hubexport.tokenizers.wordpiece_model import WordPieceModel
 
 _UNKNOWN_CHARACTER = "\ue000"
 _STAND_INS = (*range(0xE001, 0xF900), *range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))

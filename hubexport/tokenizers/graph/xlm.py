@@ -28,8 +28,8 @@ from hubexport.tokenizers.tables.sentencepiece_proto import (
     build_charsmap,
     build_sentencepiece_model,
 )
-from hubexport.tokenizers.xlm import UNKNOWN as UNKNOWN_PIECE
-from hubexport.tokenizers.xlm import XlmModel
+from hubexport.tokenizers.xlm_model import UNKNOWN as UNKNOWN_PIECE
+from hubexport.tokenizers.xlm_model import XlmModel
 
 # Bytes that no text in UTF-8 has.
 _END = b"\xf8"  # behind each word

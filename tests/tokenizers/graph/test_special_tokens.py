@@ -77,7 +77,7 @@ def fuzz(count, seed=0):
 def reference():
     """`tokenizers` with a piece for each byte and the same literals."""
     tokenizers = pytest.importorskip("tokenizers")
-    from hubexport.tokenizers.byte_level_bpe import byte_symbols
+    from hubexport.tokenizers.tables.byte_symbols import byte_symbols
 
     vocabulary = {symbol: byte for byte, symbol in enumerate(byte_symbols())}
     vocabulary |= {f"unused {number}": number for number in range(256, 300)}
