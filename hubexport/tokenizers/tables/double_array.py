@@ -54,15 +54,15 @@ def build_code_point_array(values: Mapping[int, int]) -> np.ndarray:
     Raises:
       ValueError: a code point or value that the format cannot hold.
     """
-    for code_point, value in values.items():
-        if (
-            not 0 < code_point <= sys.maxunicode
-            or 0xD800 <= code_point < 0xE000
-            or not 0 <= value < _IS_VALUE
-        ):
-            raise ValueError(f"a double array cannot map {code_point:#x} to {value}.")
-    nodes: list[_Node] = [((0, value),) for value in dict.fromkeys(values.values())]
-    ends = {node[0][1]: number for number, node in enumerate(nodes)}
+    keys = np.fromiter(values, np.int64, len(values))
+    stored = np.fromiter(values.values(), np.int64, len(values))
+    wrong = (keys <= 0) | (keys > sys.maxunicode) | ((keys >= 0xD800) & (keys < 0xE000))
+    wrong |= (stored < 0) | (stored >= _IS_VALUE)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(f"a double array cannot map {keys[first]:#x} to {stored[first]}.")
+    distinct_values, ends = np.unique(stored, return_inverse=True)
+    nodes: list[_Node] = [((0, value),) for value in distinct_values.tolist()]
 
     def nodes_of(children: np.ndarray) -> np.ndarray:
         """Number of each child, or -1, [64 * n] -> number of each node of 64 children, or -1, [n].
@@ -80,7 +80,7 @@ def build_code_point_array(values: Mapping[int, int]) -> np.ndarray:
         return numbers
 
     whole = np.full(5 << 18, -1)  # so many code points as five lead bytes of four have
-    whole[np.array(list(values), int)] = [ends[value] for value in values.values()]
+    whole[keys] = ends
     last = nodes_of(whole)  # [code point >> 6], of the last byte
     third = nodes_of(np.where(np.arange(len(last)) < 0x20, -1, last))  # the last two, from U+0800
     fourth = nodes_of(np.where(np.arange(len(third)) < 0x10, -1, third))  # and three, from U+10000

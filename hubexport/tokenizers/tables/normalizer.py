@@ -36,21 +36,17 @@ def build_normalizer(replacements: Mapping[int, str]) -> np.ndarray:
       ValueError: a replacement is too long.
     """
     pool = bytearray()
-    places: dict[bytes, int] = {}
+    entry_of: dict[str, int] = {}
     entries: dict[int, int] = {}
-    of_zero = 0
     for code_point, replacement in sorted(replacements.items()):
-        data = replacement.encode()
-        if len(data) > MAXIMUM_BYTES:
-            raise ValueError(f"U+{code_point:04X} cannot be replaced by {len(data)} bytes.")
-        if data not in places:
-            places[data] = len(pool)
+        if replacement not in entry_of:
+            data = replacement.encode()
+            if len(data) > MAXIMUM_BYTES:
+                raise ValueError(f"U+{code_point:04X} cannot be replaced by {len(data)} bytes.")
+            entry_of[replacement] = _REPLACED | len(pool) << 6 | len(data)
             pool += data
-        entry = _REPLACED | places[data] << 6 | len(data)
-        if code_point == 0:
-            of_zero = entry
-        else:
-            entries[code_point] = entry
+        entries[code_point] = entry_of[replacement]
+    of_zero = entries.pop(0, 0)
     units = build_code_point_array(entries)
 
     builder = flatbuffers.Builder(units.nbytes + len(pool) + 1024)
