@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 OPTIONAL = ("jax", "scipy", "googleapiclient")
+LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +73,54 @@ def test_nothing_is_left_where_tensorflow_was_not_imported() -> None:
         with lean_tensorflow():
             raise KeyError
     assert sys.meta_path == before
+
+
+_FAKE = """
+import os, sys
+os.write(2, b"I0000 00:00:1795957614.912437 21067 port.cc:153] oneDNN custom operations are on.\\n")
+os.write(2, b"2026-01-02 03:04:05.678901: E external/cuda.cc:51] failed call to cuInit\\n")
+print("a warning of somebody else", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("level", ["3", "0"])
+def test_notes_are_held_back(tmp_path: Path, level: str, fails: bool) -> None:
+    """Nothing else is, and nothing where the import fails or the user wants to see it."""
+    program = _FAKE + ("raise ImportError('no such processor')\n" if fails else "")
+    (tmp_path / "tensorflow.py").write_text(program)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from hubexport.lean_tensorflow import silent_tensorflow\n"
+            "with silent_tensorflow():\n    import tensorflow",
+        ],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", LEVEL: level},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == int(fails)
+    assert "a warning of somebody else\n" in done.stderr
+    shown = fails or level == "0"
+    assert ("oneDNN" in done.stderr, "cuInit" in done.stderr) == (shown, shown)
+    assert ("no such processor" in done.stderr) == fails
+
+
+def test_tensorflow_text_comes_without_layers() -> None:
+    pytest.importorskip("tensorflow_text")
+    found = run(
+        Path(os.devnull),
+        """
+        import importlib, sys
+        from hubexport.lean_tensorflow import lean_tensorflow
+
+        with lean_tensorflow():
+            import tensorflow_text as text
+        print("keras" in sys.modules)
+        print(text.normalize_utf8(["\ufb01"], "NFKC").numpy())
+        print(importlib.import_module("tensorflow_text.python.keras").layers.__name__)
+        """,
+    )
+    assert found.splitlines() == ["False", "[b'fi']", "tensorflow_text.python.keras.layers"]

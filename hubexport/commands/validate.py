@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hubexport.commands.arguments import add_boolean
 from hubexport.errors import UsageError
+from hubexport.lean_tensorflow import silent_tensorflow
 from hubexport.validation.apart import GATES
 from hubexport.validation.arguments import RUNTIMES
 from hubexport.validation.devices import DEVICES
@@ -120,6 +121,11 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if arguments.device != "gpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    with silent_tensorflow():
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.add_report:
         return _add(arguments)
     if arguments.write_bundle is not None:
