@@ -62,9 +62,12 @@ def run_tensorflow_lite(path: Path, signature: str, *, threads: int | None = Non
 
 
 def to_onnx(artifact: Path, signature: str, path: Path) -> None:
-    """By tf2onnx' command line."""
+    """By tf2onnx' command line, which sets TensorFlow's log level for the whole process."""
     arguments = ["--saved-model", artifact, "--signature_def", signature, "--output", path]
-    with mock.patch("sys.argv", ["tf2onnx.convert", *map(str, arguments)]):
+    with (
+        mock.patch("sys.argv", ["tf2onnx.convert", *map(str, arguments)]),
+        mock.patch.dict(os.environ),
+    ):
         runpy.run_module("tf2onnx.convert", run_name="__main__")
 
 
