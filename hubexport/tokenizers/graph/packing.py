@@ -48,20 +48,20 @@ def bert_pack_inputs(
         raise ValueError(f"bert_pack_inputs takes 1 or 2 segments, not {len(segments)}.")
     rows = [rows_of(segment) for segment in segments]
     packed = pack_rows(rows, seq_length, template, truncation)
-    return with_shape(packed, [tensor for row in rows for tensor in row], seq_length)
+    _, starts, _ = rows[0]
+    return with_shape(packed, starts, seq_length)
 
 
 def with_shape(
-    packed: Mapping[str, tf.Tensor], rows: Sequence[tf.Tensor], seq_length: int | tf.Tensor
+    packed: Mapping[str, tf.Tensor], starts: tf.Tensor, seq_length: int | tf.Tensor
 ) -> dict[str, tf.Tensor]:
     """`packed`, whose ops forget its shape, with the shape that the graph can know.
 
     Args:
       packed: [B, S] each, by name.
-      rows: of all segments, as `rows_of` gives them.
+      starts: [B], of a segment, as `rows_of` gives them.
       seq_length: S.
     """
-    _, starts, _, *_ = rows
     shape = tf.stack([tf.shape(starts)[0], tf.cast(seq_length, tf.int32)])
     return {name: tf.reshape(tensor, shape) for name, tensor in packed.items()}
 

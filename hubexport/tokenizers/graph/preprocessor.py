@@ -130,9 +130,11 @@ class BertPackInputs(_Reusable):
         ) -> dict[str, tf.Tensor]:
             if len(inputs) not in inner:
                 raise ValueError(f"bert_pack_inputs takes 1 or 2 segments, not {len(inputs)}.")
-            rows = [tensor for segment in inputs for tensor in rows_of(segment)]
-            packed = inner[len(inputs)](*rows, tf.cast(seq_length, tf.int64))
-            return with_shape(packed, rows, seq_length)
+            rows = [rows_of(segment) for segment in inputs]
+            tensors = [tensor for row in rows for tensor in row]
+            packed = inner[len(inputs)](*tensors, tf.cast(seq_length, tf.int64))
+            _, starts, _ = rows[0]
+            return with_shape(packed, starts, seq_length)
 
         super().__init__(pack)
         function = vars(self)["__call__"]
