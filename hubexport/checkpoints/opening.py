@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hubexport.checkpoints.fairseq import MODEL_FILE
 from hubexport.checkpoints.safetensors import open_safetensors
 from hubexport.checkpoints.sharded import open_sharded
 from hubexport.checkpoints.source import TensorSource
@@ -45,8 +46,9 @@ def open_checkpoint(path: Path) -> TensorSource:
     """Opens a checkpoint given as a directory, a file, or a TensorFlow prefix.
 
     Args:
-      path: `dir/` of a Hugging Face model or with one TensorFlow checkpoint, `x.safetensors`,
-        `x.bin`, a TensorFlow prefix `x.ckpt`, or one of its files.
+      path: `dir/` of a Hugging Face model, with one TensorFlow checkpoint or else with fairseq's
+        `model.pt`, `x.safetensors`, `x.bin`, `x.pt`, a TensorFlow prefix `x.ckpt`, or one of its
+        files.
 
     Raises:
       CheckpointError: nothing there, several candidates, or a file that cannot be read.
@@ -60,6 +62,8 @@ def _open(path: Path) -> TensorSource:
         for name, open_file in _DIRECTORY:
             if (path / name).is_file():
                 return open_file(path / name)
+        if (path / MODEL_FILE).is_file() and not any(path.glob("*.index")):
+            return open_torch(path / MODEL_FILE)
         return open_tensorflow(_only_prefix(path))
     prefix = path.with_name(re.sub(r"(?<=.)\.(index|meta|data-\d{5}-of-\d{5})$", "", path.name))
     if prefix.with_name(prefix.name + ".index").is_file():
@@ -106,9 +110,8 @@ def _not_found(path: Path) -> CheckpointError:
     looked_for = (
         "looked for",
         "a TensorFlow checkpoint (PATH.index), *.safetensors, *.bin, *.pt, a directory with "
-        "model.safetensors, pytorch_model.bin or a TensorFlow checkpoint, or an archive of one ("
-        + ", ".join(f"*{suffix}" for suffix in ARCHIVE_SUFFIXES)
-        + ")",
+        f"model.safetensors, pytorch_model.bin, a TensorFlow checkpoint or {MODEL_FILE}, or an "
+        "archive of one (" + ", ".join(f"*{suffix}" for suffix in ARCHIVE_SUFFIXES) + ")",
     )
     if path.is_file():
         return CheckpointError(

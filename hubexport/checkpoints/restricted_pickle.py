@@ -29,7 +29,6 @@ _KEYS = (str, bytes, int, float, bool, type(None))  # hashing a deep tuple would
 _CALLS = {
     pickle.INST: "INST",
     pickle.OBJ: "OBJ",
-    pickle.NEWOBJ: "NEWOBJ",
     pickle.NEWOBJ_EX: "NEWOBJ_EX",
     pickle.EXT1: "EXT1",
     pickle.EXT2: "EXT2",
@@ -44,10 +43,12 @@ class StandIn:
     Attributes:
       name: of the global, "torch.FloatStorage".
       build: what REDUCE does with the arguments, or None for what is not called.
+      new: what NEWOBJ makes, without arguments, or None for what has no objects here.
     """
 
     name: str
     build: Callable[..., Any] | None = None
+    new: Callable[[], Any] | None = None
 
 
 class Stateless:
@@ -60,6 +61,39 @@ class PlainDict(dict[Any, Any], Stateless):
     """In place of an OrderedDict: no attributes, so that BUILD (`_metadata`) changes nothing."""
 
     __slots__ = ()
+
+
+class Namespace:
+    """In place of an argparse.Namespace: its attributes are entries of a dict, and do nothing.
+
+    Attributes:
+      values: by attribute; empty until BUILD brings them, which it may once.
+    """
+
+    __slots__ = ("built", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.built = False
+
+    def take(self, state: Any) -> None:
+        """Takes the entries over, so that one state given to many objects is not copied.
+
+        Raises:
+          ValueError: they are not names and values, or these attributes are there already.
+        """
+        if self.built:
+            raise ValueError("attributes that are set a second time")
+        if type(state) is not dict:
+            raise ValueError(f"a state that is a {type(state).__name__}, not a dict of attributes")
+        for name in state:
+            if type(name) is not str:
+                raise ValueError(f"an attribute whose name is a {type(name).__name__}")
+            if name.startswith("__"):  # such as __setstate__, which pickle would call
+                raise ValueError(f"the attribute {name}")
+        self.built = True
+        self.values.update(state)
+        state.clear()
 
 
 class RestrictedUnpickler:
@@ -181,6 +215,15 @@ class RestrictedUnpickler:
             raise self.damaged(f"a call of {function.name} without arguments")
         return function.build(*arguments)
 
+    def _new_object(self) -> Any:
+        arguments, function = self._stack.pop(), self._stack.pop()
+        if not isinstance(function, StandIn) or function.new is None:
+            name = function.name if isinstance(function, StandIn) else type(function).__name__
+            raise self.unsafe(f"an object of {name}, built by the pickle opcode NEWOBJ")
+        if arguments != ():
+            raise self.unsafe(f"an object of {function.name} that is given arguments")
+        return function.new()
+
     def _persistent(self) -> Any:
         identifier = self._stack.pop()
         if self._find_storage is None:
@@ -221,9 +264,14 @@ class RestrictedUnpickler:
             target[key] = value
 
     def _build(self) -> None:
-        self._stack.pop()
-        if not isinstance(self._stack[-1], Stateless):
-            raise self.unsafe(f"attributes set on a {type(self._stack[-1]).__name__}")
+        state, target = self._stack.pop(), self._stack[-1]
+        if isinstance(target, Namespace):
+            try:
+                target.take(state)
+            except ValueError as error:
+                raise self.unsafe(f"an argparse.Namespace with {error}") from error
+        elif not isinstance(target, Stateless):
+            raise self.unsafe(f"attributes set on a {type(target).__name__}")
 
 
 _Machine = RestrictedUnpickler
@@ -258,6 +306,7 @@ _VALUES: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.GLOBAL: lambda m: m._global(m._line(), m._line()),
     pickle.STACK_GLOBAL: _Machine._stack_global,
     pickle.REDUCE: _Machine._reduce,
+    pickle.NEWOBJ: _Machine._new_object,
     pickle.BINPERSID: _Machine._persistent,
 }
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hubexport.checkpoints.fairseq import state_dict_layout
 from hubexport.checkpoints.source import FileTensor, LazyTensor, TensorSource
 from hubexport.checkpoints.untrusted import clipped, looks_like, nbytes_of, reading
 from hubexport.errors import CheckpointError, some_of
@@ -47,7 +48,8 @@ def open_safetensors(path: Path) -> TensorSource:
       path: a `*.safetensors` file of PyTorch tensors.
 
     Returns:
-      A TensorSource of layout "hugging_face" whose tensors are regions of the file.
+      A TensorSource whose tensors are regions of the file, of layout "hugging_face", or "fairseq"
+      by their names.
 
     Raises:
       CheckpointError: it cannot be read, is not safetensors, is cut short or damaged, or was
@@ -75,7 +77,7 @@ def open_safetensors(path: Path) -> TensorSource:
         tensors[name] = tensor
         regions.append((begin, end, name))
     _check_cover(path, regions, size - start)
-    return TensorSource(path, "safetensors", "hugging_face", (path,), tensors)
+    return TensorSource(path, "safetensors", state_dict_layout(tensors), (path,), tensors)
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:

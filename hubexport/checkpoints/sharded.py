@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hubexport.checkpoints.fairseq import state_dict_layout
 from hubexport.checkpoints.source import LazyTensor, TensorSource
 from hubexport.checkpoints.untrusted import clipped, reading
 from hubexport.errors import CheckpointError, UnsafeCheckpointError, some_of
@@ -27,7 +28,7 @@ def open_sharded(index_path: Path, open_shard: Callable[[Path], TensorSource]) -
       open_shard: opens one shard: `open_safetensors` or `open_torch`.
 
     Returns:
-      A TensorSource of the shards' format and layout; `files` are the index and the shards.
+      A TensorSource of the shards' format; `files` are the index and the shards.
 
     Raises:
       UnsafeCheckpointError: a shard's name leads out of the index's directory.
@@ -57,7 +58,7 @@ def open_sharded(index_path: Path, open_shard: Callable[[Path], TensorSource]) -
     return TensorSource(
         path=index_path,
         format=first.format,
-        layout=first.layout,
+        layout=state_dict_layout(tensors),
         files=(index_path, *paths.values()),
         tensors=tensors,
     )

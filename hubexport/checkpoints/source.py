@@ -158,13 +158,16 @@ class TensorSource:
       path: what was opened, as the user named it.
       format: the file format, for people: "TensorFlow checkpoint", "safetensors", ...
       layout: how tensors are named: "tf1" (google-research/bert, by variable name), "tf2"
-        (TensorFlow object-based, as Model Garden writes) or "hugging_face" (PyTorch state dict).
+        (TensorFlow object-based, as Model Garden writes), "fairseq" (PyTorch state dict of
+        fairseq's RoBERTa) or "hugging_face" (any other PyTorch state dict).
       files: every file that belongs to it, in a stable order.
       tensors: name -> tensor, in the checkpoint's order.
       resolve: other spellings. An object-based checkpoint stores a shared variable under one
         of its paths only; this finds that name from any path. Gives None for what is not there.
       variable_names: name -> the name that the variable had in the program that saved it, where
         the format keeps it (object-based checkpoints do).
+      settings: the model's configuration, where it is kept with the weights (fairseq does);
+        plain values only.
     """
 
     path: Path
@@ -174,6 +177,7 @@ class TensorSource:
     tensors: Mapping[str, LazyTensor]
     resolve: Callable[[str], str | None] = dataclasses.field(default=lambda name: None, repr=False)
     variable_names: Callable[[], Mapping[str, str]] = dataclasses.field(default=dict, repr=False)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def find(self, name: str) -> LazyTensor | None:
         """The tensor of that name, or of that path through the object graph, or None."""

@@ -18,8 +18,7 @@ from hubexport.checkpoints.torch_objects import Storage, finder, no_globals, typ
 from hubexport.checkpoints.torch_tensors import (
     StoredBytes,
     file_bytes,
-    lazy_tensors,
-    select_state_dict,
+    torch_source,
 )
 from hubexport.checkpoints.untrusted import looks_like, nbytes_of, reading
 from hubexport.errors import CheckpointError, UnsafeCheckpointError
@@ -44,8 +43,7 @@ def open_legacy(path: Path) -> TensorSource:
             file, size - file.tell(), path, finder(path), roots.storage
         ).load()
         storages = _read_storages(path, file, size, roots)
-    tensors = lazy_tensors(path, select_state_dict(path, value), storages)
-    return TensorSource(path, "PyTorch pickle (legacy)", "hugging_face", (path,), tensors)
+    return torch_source(path, "PyTorch pickle (legacy)", value, storages)
 
 
 class _Roots:

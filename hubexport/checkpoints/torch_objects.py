@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hubexport.checkpoints.restricted_pickle import PlainDict, StandIn, Stateless
+from hubexport.checkpoints.restricted_pickle import Namespace, PlainDict, StandIn, Stateless
 from hubexport.checkpoints.untrusted import clipped, nbytes_of
 from hubexport.errors import CheckpointError, UnsafeCheckpointError
 
@@ -99,6 +99,21 @@ class StorageName(StandIn):
     dtype: str = ""
 
 
+_ADVICE = "if you trust the file, load it where it came from and save only "
+_WEIGHTS = _ADVICE + (
+    "the model's weights: torch.save(model.state_dict(), path), or save them as safetensors."
+)
+# What fairseq's files ask for: settings as an omegaconf object, or objects of fairseq's beside
+# the weights. The settings are worth keeping, so both ways end in a file that is read whole.
+_FAIRSEQ = {
+    "omegaconf.": _ADVICE + "the model and its settings: torch.save({'cfg': "
+    "OmegaConf.to_container(state['cfg'], resolve=True, enum_to_str=True), 'model': "
+    "state['model']}, path), `state` being what torch.load gave.",
+    "fairseq.": _ADVICE + "the model and its settings: torch.save({'args': state['args'], "
+    "'model': state['model']}, path), `state` being what torch.load gave.",
+}
+
+
 def finder(path: Path) -> Callable[[str, str], StandIn]:
     """The lookup of globals for the file at `path` (named in errors)."""
 
@@ -120,8 +135,7 @@ def finder(path: Path) -> Callable[[str, str], StandIn]:
                 ("file", str(path)),
                 ("asks for", f"{clipped(full)} (nothing of it was imported or executed)"),
             ],
-            "if you trust the file, load it where it came from and save only the model's "
-            "weights: torch.save(model.state_dict(), path), or save them as safetensors.",
+            next((advice for root, advice in _FAIRSEQ.items() if full.startswith(root)), _WEIGHTS),
         )
 
     return find
@@ -227,14 +241,19 @@ def _size(dimensions: Any = ()) -> tuple[Any, ...]:
     return dimensions
 
 
-def _device(*name: Any) -> None:
-    """Where a tensor was: of no interest."""
+def _device(*name: Any) -> StandIn:
+    """Where a tensor was: of no interest, but no None either."""
+    return _DEVICE
+
+
+_DEVICE = StandIn("a torch.device")
 
 
 _GLOBALS: dict[str, StandIn] = {
     stand_in.name: stand_in
     for stand_in in (
         StandIn("collections.OrderedDict", _ordered_dict),
+        StandIn("argparse.Namespace", new=Namespace),  # training programs' settings, as values
         StandIn("torch._utils._rebuild_tensor", _rebuild_tensor),
         StandIn("torch._utils._rebuild_tensor_v2", _rebuild_tensor_v2),
         StandIn("torch._utils._rebuild_tensor_v3", _rebuild_tensor_v3),
@@ -242,9 +261,9 @@ _GLOBALS: dict[str, StandIn] = {
         StandIn("torch._utils._rebuild_parameter_with_state", _rebuild_parameter),
         StandIn("torch.Size", _size),
         StandIn("torch.device", _device),
-        *(DtypeName(f"torch.{name}", None, dtype) for name, dtype in _DTYPES.items()),
+        *(DtypeName(f"torch.{name}", dtype=dtype) for name, dtype in _DTYPES.items()),
         *(
-            StorageName(f"{module}.{name}", None, dtype)
+            StorageName(f"{module}.{name}", dtype=dtype)
             for module in ("torch", "torch.cuda", "torch.storage")
             for name, dtype in STORAGE_DTYPES.items()
         ),

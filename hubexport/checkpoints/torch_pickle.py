@@ -25,8 +25,7 @@ from hubexport.checkpoints.torch_objects import Storage, finder, typed_storage
 from hubexport.checkpoints.torch_tensors import (
     StoredBytes,
     file_bytes,
-    lazy_tensors,
-    select_state_dict,
+    torch_source,
 )
 from hubexport.checkpoints.untrusted import clipped, looks_like, reading
 from hubexport.errors import CheckpointError, some_of
@@ -56,8 +55,9 @@ def open_torch(path: Path) -> TensorSource:
         dict are left out too.
 
     Returns:
-      A TensorSource of layout "hugging_face". Tensors that lie contiguous in the file are
-      regions of it; strided or compressed ones read their storage when read.
+      A TensorSource of layout "hugging_face", or "fairseq" by the tensors' names, then with the
+      model's settings if the file has them. Tensors that lie contiguous in the file are regions
+      of it; strided or compressed ones read their storage when read.
 
     Raises:
       UnsafeCheckpointError: the pickle asks for anything but tensors; nothing was executed.
@@ -87,8 +87,7 @@ def _open_zip(path: Path) -> TensorSource:
             io.BytesIO(text), len(text), path, finder(path), members.storage
         )
         value = unpickler.load()
-    tensors = lazy_tensors(path, select_state_dict(path, value), members.storages)
-    return TensorSource(path, "PyTorch pickle (zip)", "hugging_face", (path,), tensors)
+    return torch_source(path, "PyTorch pickle (zip)", value, members.storages)
 
 
 class _Members:

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from hubexport.checkpoints.fairseq import model_settings, state_dict_layout
 from hubexport.checkpoints.restricted_pickle import StandIn
 from hubexport.checkpoints.source import (
     Checksum,
     ComputedTensor,
     FileTensor,
     LazyTensor,
+    TensorSource,
     numpy_dtype,
     read_region,
 )
@@ -64,6 +66,26 @@ def file_bytes(
         return data
 
     return StoredBytes(nbytes, offset, read, checksum)
+
+
+def torch_source(
+    path: Path, file_format: str, value: Any, storages: Mapping[str, StoredBytes]
+) -> TensorSource:
+    """The source for what a file holds.
+
+    Args:
+      path: the file.
+      file_format: for people.
+      value: a state dict, or what a training program saved around one.
+      storages: key -> where the storage's bytes are, for all that `value` names.
+
+    Raises:
+      CheckpointError: there is no state dict, or it holds what is no tensor.
+    """
+    tensors = lazy_tensors(path, select_state_dict(path, value), storages)
+    layout = state_dict_layout(tensors)
+    settings = model_settings(path, value) if layout == "fairseq" else {}
+    return TensorSource(path, file_format, layout, (path,), tensors, settings=settings)
 
 
 def select_state_dict(path: Path, value: Any) -> dict[str, TorchTensor]:

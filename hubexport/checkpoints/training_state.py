@@ -18,6 +18,9 @@ _BY_NAME = {
         "step counters": r"(.*/)?(save_counter|global_step)",
         "metrics": r"(.*/)?keras_api/metrics/.*",
     },
+    "fairseq": {
+        "buffers": r"(.*\.)?(version|_float_tensor)",
+    },
     "hugging_face": {
         "index buffers": r"(.*\.)?embeddings\.(position_ids|token_type_ids)",
     },

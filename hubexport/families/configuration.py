@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hubexport.checkpoints.untrusted import clipped
 from hubexport.errors import ConfigurationError, UsageError
 from hubexport.paths import PathLike
 
@@ -22,8 +23,9 @@ class Configuration:
     """A configuration file's values, as its author's program reads them.
 
     Attributes:
-      path: the file.
-      kind: "json" (bert_config.json, config.json) or "model_garden" (an encoder's YAML).
+      path: the file; with "fairseq" the checkpoint itself.
+      kind: "json" (bert_config.json, config.json), "model_garden" (an encoder's YAML) or "fairseq"
+        (the training program's arguments, kept with the weights).
       encoder_type: Model Garden's choice of encoder class ("bert", "bert_v2", ...), else "".
       values: the model's own values.
     """
@@ -58,7 +60,7 @@ class Configuration:
         value = self.values.get(name)
         if value not in (None, *harmless):
             raise ConfigurationError(
-                f"the configuration asks for {name} = {value!r}: {why}",
+                f"the configuration asks for {name} = {clipped(repr(value))}: {why}",
                 [
                     ("configuration", str(self.path)),
                     ("supported", ", ".join(map(repr, harmless)) or "none"),
@@ -67,7 +69,7 @@ class Configuration:
             )
 
     def _error(self, name: str, value: Any, wanted: str) -> ConfigurationError:
-        found = "nothing" if value is None else repr(value)
+        found = "nothing" if value is None else clipped(repr(value))
         return ConfigurationError(
             f"the configuration has no usable {name}",
             [("configuration", str(self.path)), ("found", found), ("needed", wanted)],
@@ -76,12 +78,27 @@ class Configuration:
 
 
 def read_configuration(
-    bert_config: PathLike | None, encoder_config: PathLike | None, checkpoint: Path
+    bert_config: PathLike | None,
+    encoder_config: PathLike | None,
+    checkpoint: Path,
+    settings: Mapping[str, Any] | None = None,
+    layout: str | None = None,
 ) -> Configuration:
-    """The configuration that was passed, or the one beside the checkpoint.
+    """The configuration that was passed, or the one kept with the checkpoint, or beside it.
+
+    What is kept with the weights belongs to them, and goes before a file that lies beside them.
+    A layout that keeps it there ("fairseq") takes none from beside: that file would be of the
+    same model converted, whose names and values are others.
+
+    Args:
+      bert_config: a JSON file, where it was passed.
+      encoder_config: a Model Garden YAML, where it was passed.
+      checkpoint: as it was opened (`TensorSource.path`).
+      settings: what the checkpoint keeps (`TensorSource.settings`).
+      layout: of its tensors (`TensorSource.layout`).
 
     Raises:
-      UsageError: both are passed.
+      UsageError: both files are passed.
       ConfigurationError: there is none, or it cannot be read.
     """
     if bert_config is not None and encoder_config is not None:
@@ -92,6 +109,19 @@ def read_configuration(
         return read_json(Path(bert_config))
     if encoder_config is not None:
         return read_model_garden(Path(encoder_config))
+    if settings:
+        return Configuration(checkpoint, "fairseq", "", settings)
+    if layout == "fairseq":
+        raise ConfigurationError(
+            "the model's configuration is needed",
+            [
+                ("checkpoint", str(checkpoint)),
+                ("found", "tensors by fairseq's names, without the args of the program"),
+                ("looked for", "`args`, or `model` in `cfg`, in the checkpoint"),
+            ],
+            "pass fairseq's own file (model.pt), which holds them, or --bert_config FILE.json with "
+            "the values of transformers' config.json for this model.",
+        )
     found = find_beside(checkpoint)
     if found is None:
         raise ConfigurationError(
