@@ -44,7 +44,7 @@ class _Layout:
       root, layer: the query kernel's name is `<root><layer>` with `{}` for the block's number.
       query, feed_forward: in a block; the kernel into the attention, and those that may lead into
         the intermediate layer.
-      word, position, types: the lookup tables, below the root.
+      word, position, types: the lookup tables, below the root; no `types` where there are none.
       outputs_first: kernels are [out, in], as PyTorch's are.
     """
 
@@ -55,7 +55,7 @@ class _Layout:
     feed_forward: tuple[str, ...]
     word: str
     position: str
-    types: str
+    types: str | None
     outputs_first: bool = False
 
 
@@ -96,6 +96,21 @@ _LAYOUTS = (
         ".attention.self.query.weight", (".intermediate.dense.weight",),
         "embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight",
         "embeddings.token_type_embeddings.weight", outputs_first=True,
+    ),
+    _Layout(  # DistilBERT
+        "Hugging Face layout", r"(?:.*\.)?", "transformer.layer.{}",
+        ".attention.q_lin.weight", (".ffn.lin1.weight",),
+        "embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight",
+        None, outputs_first=True,
+    ),
+    *(
+        _Layout(  # RoBERTa
+            "fairseq layout", r"(?:.*\.)?(?:decoder|encoder)\.sentence_encoder\.", "layers.{}",
+            query, (".fc1.weight",), "embed_tokens.weight", "embed_positions.weight",
+            None, outputs_first=True,
+        )
+        # Older programs keep query, key and value as one kernel, [3 H, H].
+        for query in (".self_attn.q_proj.weight", ".self_attn.in_proj_weight")
     ),
 )  # fmt: skip
 _MLM_TABLE = re.compile(r"(.*/)?masked_lm/embedding_table")
@@ -191,9 +206,9 @@ def _sizes(
             return tensor.shape if tensor is not None else None
         return shapes.get(name)
 
-    def table(name: str) -> Shape:
+    def table(name: str | None) -> Shape:
         """[rows, width], or () where it is not there."""
-        shape = find(root + name)
+        shape = find(root + name) if name is not None else None
         return shape if shape is not None and len(shape) == 2 else ()
 
     block = blocks[min(blocks)]

@@ -28,6 +28,7 @@ SIZES = Dimensions(
     embedding_size=6,
 )
 WITH_HEADS = dataclasses.replace(SIZES, num_attention_heads=2)
+WITHOUT_TYPES = dataclasses.replace(SIZES, type_vocab_size=None)
 
 
 def source(layout, shapes, variables=None):
@@ -70,6 +71,35 @@ def hugging_face(root="bert."):
     return shapes
 
 
+def distilbert(root="distilbert."):
+    """DistilBERT has no token types."""
+    shapes = {
+        f"{root}embeddings.word_embeddings.weight": (30, 6),
+        f"{root}embeddings.position_embeddings.weight": (16, 6),
+    }
+    for i in range(3):
+        shapes[f"{root}transformer.layer.{i}.attention.q_lin.weight"] = (8, 8)
+        shapes[f"{root}transformer.layer.{i}.ffn.lin1.weight"] = (20, 8)
+    return shapes
+
+
+def fairseq(root="decoder.sentence_encoder.", fused=False):
+    """RoBERTa has no token types either; its lm_head is not the encoder's."""
+    shapes = {
+        f"{root}embed_tokens.weight": (30, 6),
+        f"{root}embed_positions.weight": (16, 6),
+        "decoder.lm_head.weight": (30, 7),
+    }
+    for i in range(3):
+        if fused:
+            shapes[f"{root}layers.{i}.self_attn.in_proj_weight"] = (24, 8)
+        else:
+            shapes |= {f"{root}layers.{i}.self_attn.{x}_proj.weight": (8, 8) for x in "qkv"}
+        shapes[f"{root}layers.{i}.fc1.weight"] = (20, 8)
+        shapes[f"{root}layers.{i}.fc2.weight"] = (8, 20)
+    return shapes
+
+
 def model_garden(root, block, tables, feed_forward="_intermediate_dense/kernel"):
     shapes = dict(zip([root + table for table in tables], [(30, 6), (16, 6), (2, 6)], strict=True))
     for i in range(3):
@@ -103,6 +133,21 @@ def test_hugging_face(root):
     checkpoint = source("hugging_face", hugging_face(root))
     assert dimensions(checkpoint) == SIZES
     assert describe(checkpoint) == "Hugging Face layout, 3 layers, hidden size 8"
+
+
+@pytest.mark.parametrize("root", ["distilbert.", ""])
+def test_distilbert(root):
+    checkpoint = source("hugging_face", distilbert(root))
+    assert dimensions(checkpoint) == WITHOUT_TYPES
+    assert describe(checkpoint) == "Hugging Face layout, 3 layers, hidden size 8"
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("root", ["decoder.", "encoder.", "model.decoder."])
+def test_fairseq(root, fused):
+    checkpoint = source("fairseq", fairseq(f"{root}sentence_encoder.", fused))
+    assert dimensions(checkpoint) == WITHOUT_TYPES
+    assert describe(checkpoint) == "fairseq layout, 3 layers, hidden size 8"
 
 
 @pytest.mark.parametrize("root", ["", "model/", "encoder/", "pretrainer/encoder_network/"])
@@ -174,6 +219,7 @@ def test_variables_of_a_saved_model():
         {"bert/encoder/layer_0/attention/self/query/kernel": (8,)},
         {"bert/encoder/layer_x/attention/self/query/kernel": (8, 8)},
         {"h.0.attn.c_attn.weight": (64, 192)},
+        {"decoder.layers.0.self_attn.q_proj.weight": (8, 8)},  # of a translation model
     ],
 )
 def test_others_are_none(shapes):
