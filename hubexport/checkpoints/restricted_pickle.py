@@ -209,8 +209,7 @@ class RestrictedUnpickler:
     def _reduce(self) -> Any:
         arguments, function = self._stack.pop(), self._stack.pop()
         if not isinstance(function, StandIn) or function.build is None:
-            name = function.name if isinstance(function, StandIn) else type(function).__name__
-            raise self.unsafe(f"a call of {name}")
+            raise self.unsafe(f"a call of {_name(function)}")
         if type(arguments) is not tuple:
             raise self.damaged(f"a call of {function.name} without arguments")
         return function.build(*arguments)
@@ -218,8 +217,7 @@ class RestrictedUnpickler:
     def _new_object(self) -> Any:
         arguments, function = self._stack.pop(), self._stack.pop()
         if not isinstance(function, StandIn) or function.new is None:
-            name = function.name if isinstance(function, StandIn) else type(function).__name__
-            raise self.unsafe(f"an object of {name}, built by the pickle opcode NEWOBJ")
+            raise self.unsafe(f"an object of {_name(function)}, built by the pickle opcode NEWOBJ")
         if arguments != ():
             raise self.unsafe(f"an object of {function.name} that is given arguments")
         return function.new()
@@ -271,7 +269,11 @@ class RestrictedUnpickler:
             except ValueError as error:
                 raise self.unsafe(f"an argparse.Namespace with {error}") from error
         elif not isinstance(target, Stateless):
-            raise self.unsafe(f"attributes set on a {type(target).__name__}")
+            raise self.unsafe(f"attributes set on a {_name(target)}")
+
+
+def _name(value: Any) -> str:
+    return value.name if isinstance(value, StandIn) else type(value).__name__
 
 
 _Machine = RestrictedUnpickler

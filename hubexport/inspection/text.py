@@ -133,7 +133,9 @@ def _family(facts: dict[str, Any]) -> Iterator[str]:
         yield _line("encoder", f"{missing} {total:,} tensors found")
     if facts["configuration"]:
         used = "" if name else ", not used"
-        yield _line("configuration", f"{facts['configuration']}, beside the checkpoint{used}")
+        inside = any(file["name"] == facts["configuration"] for file in facts["files"])
+        where = "kept with the weights" if inside else "beside the checkpoint"
+        yield _line("configuration", f"{facts['configuration']}, {where}{used}")
     if facts["configuration_problem"]:
         yield _line("configuration", facts["configuration_problem"])
 

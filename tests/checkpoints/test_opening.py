@@ -20,8 +20,9 @@ PREFERENCE = [
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
     "bert_model.ckpt.index",
+    "model.pt",
 ]
-"""What a directory may hold, the first that is there is taken: transformers' order."""
+"""What a directory may hold, the first that is there is taken: transformers' order, then others."""
 
 
 def tensorflow(prefix: Path, value: float = 1.0) -> Path:

@@ -318,6 +318,8 @@ GADGETS = {
     "dotted name": b"\x80\x04\x8c\x05torch\x8c\x12serialization.os.x\x93.",
     "dunder": b"\x80\x02ccollections\nOrderedDict.__init__\n.",
     "NEWOBJ": b"\x80\x02ccollections\nOrderedDict\n)\x81.",
+    "NEWOBJ of a string": b"\x80\x02X\x01\x00\x00\x00a)\x81.",
+    "NEWOBJ of a type": b"\x80\x02ctorch\nFloatStorage\n)\x81.",
     "INST": b"(icollections\nOrderedDict\n.",
     "INST of os": b"(ios\nsystem\n.",
     "OBJ": b"(ccollections\nOrderedDict\no.",
@@ -328,7 +330,43 @@ GADGETS = {
     "torch internals": b"\x80\x02ctorch.serialization\nload\n.",
     "hub": b"\x80\x02ctorch.hub\nload\n.",
 }
+# An argparse.Namespace is an object without arguments, then its attributes, and nothing else.
+_NAMESPACE = b"\x80\x02cargparse\nNamespace\n"
+NAMESPACES = {
+    "called": _NAMESPACE + b")R.",
+    "called with a value": _NAMESPACE + b"K\x01\x85R.",
+    "called with state": _NAMESPACE + b"}X\x01\x00\x00\x00aK\x01s\x85R.",
+    "made with arguments": _NAMESPACE + b"K\x01\x85\x81.",
+    "made with a list of arguments": _NAMESPACE + b"]\x81.",
+    "attributes of the class": _NAMESPACE + b"}X\x01\x00\x00\x00aNsb.",
+    "slots": _NAMESPACE + b")\x81N}X\x01\x00\x00\x00aNs\x86b.",
+    "state that is no dict": _NAMESPACE + b")\x81K\x01b.",
+    "state that is None": _NAMESPACE + b")\x81Nb.",
+    "state that is an OrderedDict": _NAMESPACE + b")\x81ccollections\nOrderedDict\n)Rb.",
+    "state that is a Namespace": _NAMESPACE + b")\x81q\x01h\x01b.",
+    "state twice": _NAMESPACE + b")\x81}b}b.",
+    "number as attribute": _NAMESPACE + b")\x81}K\x01Nsb.",
+    "bytes as attribute": _NAMESPACE + b")\x81}C\x01aNsb.",
+    "__setstate__": _NAMESPACE + b")\x81}X\x0c\x00\x00\x00__setstate__Nsb.",
+    "__class__": _NAMESPACE + b")\x81}X\x09\x00\x00\x00__class__Nsb.",
+    "object called": _NAMESPACE + b")\x81)R.",
+    "object as class": _NAMESPACE + b")\x81)\x81.",
+    "INST": b"(iargparse\nNamespace\n.",
+    "OBJ": b"(cargparse\nNamespace\no.",
+    "NEWOBJ_EX": b"\x80\x04\x8c\x08argparse\x8c\x09Namespace\x93)}\x92.",
+    "its method": b"\x80\x04\x8c\x08argparse\x8c\x12Namespace.__init__\x93.",
+    "another class": b"\x80\x02cargparse\nArgumentParser\n)\x81.",
+}
 DAMAGED = {
+    "Namespace as key": b"\x80\x02}" + _NAMESPACE[2:] + b")\x81Ns.",
+    "entry of a Namespace": _NAMESPACE + b")\x81NNs.",
+    "item of a Namespace": _NAMESPACE + b")\x81Na.",
+    "Namespace as storage": _NAMESPACE + b")\x81Q.",
+    "Namespace as tensor": b"\x80\x02ctorch._utils\n_rebuild_parameter\n"
+    + _NAMESPACE[2:]
+    + b")\x81NN\x87R.",
+    "Namespace alone": _NAMESPACE + b")\x81}b.",
+    "NEWOBJ of nothing": b"\x80\x02\x81.",
     "protocol 0": pickle.dumps({"a": 1}, protocol=0),
     "set item on a tensor name": b"\x80\x02ctorch\nSize\nNNs.",
     "append to a dict": b"\x80\x02}Na.",
@@ -357,6 +395,13 @@ DAMAGED = {
 def test_gadgets_through_allowed_names(tmp_path, around, name):
     with pytest.raises(UnsafeCheckpointError):
         open_torch(around(tmp_path / "x", GADGETS[name]))
+
+
+@pytest.mark.parametrize("around", [zip_around, legacy_around])
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_namespaces_that_are_more_than_attributes(tmp_path, around, name):
+    with pytest.raises(UnsafeCheckpointError, match="Namespace|INST|OBJ|ArgumentParser"):
+        open_torch(around(tmp_path / "x", NAMESPACES[name]))
 
 
 @pytest.mark.parametrize("around", [zip_around, legacy_around])

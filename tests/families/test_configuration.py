@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from hubexport.errors import ConfigurationError
+from hubexport.errors import ConfigurationError, UsageError
 from hubexport.families import bert_config
 from hubexport.families.configuration import (
     Configuration,
     find_beside,
+    read_configuration,
     read_json,
     read_model_garden,
 )
@@ -297,3 +298,48 @@ class TestBeside:
     def test_a_directory_is_no_file(self, tmp_path):
         (tmp_path / "config.json").mkdir()
         assert find_beside(tmp_path) is None
+
+
+class TestKeptWithTheWeights:
+    """fairseq's files hold their configuration; whatever lies beside them is another's."""
+
+    SETTINGS = {"arch": "roberta_base", "encoder_layers": 2}  # noqa: RUF012
+
+    @pytest.fixture
+    def checkpoint(self, tmp_path):
+        (tmp_path / "config.json").write_text('{"hidden_size": 1}')
+        return tmp_path / "model.pt"
+
+    def test_before_what_is_beside(self, checkpoint):
+        found = read_configuration(None, None, checkpoint, settings=self.SETTINGS)
+        assert found == Configuration(checkpoint, "fairseq", "", self.SETTINGS)
+
+    @pytest.mark.parametrize("layout", [None, "hugging_face", "tf1"])
+    def test_nothing_kept(self, checkpoint, layout):
+        for settings in ({}, None):
+            found = read_configuration(None, None, checkpoint, settings, layout)
+            assert (found.kind, found.values) == ("json", {"hidden_size": 1})
+
+    def test_what_is_passed_goes_before(self, checkpoint, tmp_path):
+        (tmp_path / "passed.json").write_text('{"hidden_size": 2}')
+        (tmp_path / "passed.yaml").write_text("bert: {hidden_size: 3}")
+        kept = (checkpoint, self.SETTINGS, "fairseq")
+        passed = read_configuration(tmp_path / "passed.json", None, *kept)
+        assert (passed.kind, passed.values) == ("json", {"hidden_size": 2})
+        passed = read_configuration(None, tmp_path / "passed.yaml", *kept)
+        assert (passed.kind, passed.values) == ("model_garden", {"hidden_size": 3})
+        with pytest.raises(UsageError):
+            read_configuration(tmp_path / "passed.json", tmp_path / "passed.yaml", *kept)
+
+    def test_weights_of_fairseq_alone(self, checkpoint):
+        text = problem(read_configuration, None, None, checkpoint, settings={}, layout="fairseq")
+        assert "the model's configuration is needed" in text
+        assert "found: tensors by fairseq's names, without the args" in text
+        assert "pass fairseq's own file (model.pt)" in text and "--bert_config FILE.json" in text
+
+    def test_values_in_errors_are_short(self, checkpoint):
+        """They come out of files that nobody vouches for."""
+        settings = {"encoder_layers": "9" * 100_000, "activation_fn": "\x1b[2J"}
+        found = read_configuration(None, None, checkpoint, settings)
+        assert len(problem(found.integer, "encoder_layers")) < 1000
+        assert "\x1b" not in problem(found.refuse, "activation_fn", "gelu", why="not supported")
