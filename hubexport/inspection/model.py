@@ -5,23 +5,26 @@ from __future__ import annotations
 import collections
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import HubexportError
 from hubexport.families import configuration as configurations
-from hubexport.families.carried import carried_heads, spelled_heads
 from hubexport.families.dimensions import Dimensions
 from hubexport.families.family import Family
-from hubexport.families.heads import TENSORS
 from hubexport.families.registry import choose, families
-from hubexport.families.tensor_map import Part
 
 Parts = dict[str, tuple[int, int | None]]
 """Part -> number of its tensors found, and of all of them where a family says so."""
 
-_POOLER = r"(.*[/.])?(pooler[/.]dense|_pooler_layer|pooler_transform|cls_transform)[/.].*"
+# Where no family's tables can be asked: parts by the names that their tensors have anywhere.
+_PARTS = {
+    "pooler": r"(.*[/.])?(pooler[/.]dense|_pooler_layer|pooler_transform|cls_transform)[/.].*",
+    "mlm": r"(.*[/.])?(cls[/.]predictions[/.]|masked_lm/(?!embedding_table)).*"
+    r"|(.*/)?mlm/.*|lm_head\..*",
+    "nsp": r"(.*[/.])?(cls[/.]seq_relationship|next_sentence)[/.].*",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Finding:
         """Where the configuration and the tensors differ."""
         if self.model is None or sizes is None:
             return []
-        said = {**vars(self.model.config), "max_position_embeddings": _position_rows(self.model)}
+        said = vars(self.model.config)
         return [
             f"{name}: {value:,} in the tensors, {said[name]:,} in the configuration"
             for name, value in vars(sizes).items()
@@ -141,33 +144,19 @@ def _names(source: TensorSource, state: set[str]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _position_rows(model: Family) -> int | None:
-    """Rows of the checkpoint's table of positions, as the configuration has it."""
-    weights = {weight.variable: weight for weight in model.names.weights(model.encoder())}
-    weight = weights.get("embeddings/position_embeddings")
-    return weight.transform.source_shape(weight.shape)[0] if weight else None
-
-
 def _by_names(names: dict[str, tuple[str, ...]]) -> Parts:
-    """Where no family's tables can be asked."""
-    patterns = {"pooler": re.compile(_POOLER)}
-    patterns |= {part: re.compile(pattern) for part, pattern in TENSORS.items()}
+    patterns = {part: re.compile(pattern) for part, pattern in _PARTS.items()}
+    for family in families().values():
+        patterns |= {part: p for part, p in family.other_heads.items() if part not in patterns}
     return _matching(names, patterns)
 
 
 def _by_family(source: TensorSource, model: Family, names: dict[str, tuple[str, ...]]) -> Parts:
-    poolers = {
-        name: part for name, part in model.poolers("pooler").items() if model.names.knows(part)
-    }
-    tables: dict[str, Sequence[Part]] = {}
-    if "checkpoint" in poolers:
-        tables["pooler"] = [poolers["checkpoint"]]
-    heads = spelled_heads(model)
-    tables |= {" or ".join(group): heads[group[0]].parts for group in carried_heads(model)}
+    tables = {"pooler": [model.pooler("pooler")], **model.heads()}
     parts: Parts = {name: _count(source, model, table) for name, table in tables.items()}
-    for head in heads.values():
-        if head.pooler is not None and model.names.knows(head.pooler.part):
-            tables[f"pooler of {head.scope}"] = [head.pooler.part]
+    for head in model.heads():
+        pooler = model.head_pooler(head, "pooler")
+        tables[f"pooler of {head}"] = [pooler] if pooler else []
     claimed = {
         tensor.name
         for table in tables.values()
