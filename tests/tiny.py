@@ -23,11 +23,18 @@ CONFIG = {
     "type_vocab_size": 2,
     "initializer_range": 0.02,
 }
+TASKS = {"run_classifier": ("", 3), "run_squad": ("cls/squad/", 2)}
+"""google-research/bert's program for fine-tuning -> scope of its head, and the head's rows."""
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def tensor_shapes(config: Mapping[str, object], *, heads: bool = True) -> dict[str, tuple]:
-    """Names and shapes as google-research/bert's modeling.py and run_pretraining.py make them."""
+def tensor_shapes(
+    config: Mapping[str, object], *, heads: bool = True, task: str | None = None
+) -> dict[str, tuple]:
+    """Names and shapes as google-research/bert's modeling.py and run_pretraining.py make them.
+
+    With one of `TASKS`, as that program does: the pre-training's heads are not among them.
+    """
     V, H, L, I, P, T = (  # noqa: E741
         config[key]
         for key in (
@@ -51,7 +58,10 @@ def tensor_shapes(config: Mapping[str, object], *, heads: bool = True) -> dict[s
         for name, shape in dense.items():
             shapes |= {f"{layer}/{name}/kernel": shape, f"{layer}/{name}/bias": shape[1:]}
         norms += [f"{layer}/attention/output/LayerNorm", f"{layer}/output/LayerNorm"]
-    if heads:
+    if task is not None:
+        scope, rows = TASKS[task]
+        shapes |= {f"{scope}output_weights": (rows, H), f"{scope}output_bias": (rows,)}
+    elif heads:
         norms.append("cls/predictions/transform/LayerNorm")
         shapes |= {
             "cls/predictions/transform/dense/kernel": (H, H),
@@ -65,12 +75,14 @@ def tensor_shapes(config: Mapping[str, object], *, heads: bool = True) -> dict[s
     return shapes
 
 
-def tensors(config: Mapping[str, object] = CONFIG, *, heads: bool = True) -> dict[str, np.ndarray]:
+def tensors(
+    config: Mapping[str, object] = CONFIG, *, heads: bool = True, task: str | None = None
+) -> dict[str, np.ndarray]:
     """Random values, spread so that no bias or norm is without effect."""
     generator = np.random.default_rng(7)
     return {
         name: (generator.normal(0, 0.1, shape) + name.endswith("gamma")).astype(np.float32)
-        for name, shape in tensor_shapes(config, heads=heads).items()
+        for name, shape in tensor_shapes(config, heads=heads, task=task).items()
     }
 
 
@@ -79,10 +91,22 @@ def write_checkpoint(
     config: Mapping[str, object] = CONFIG,
     *,
     heads: bool = True,
+    task: str | None = None,
+    slots: bool = False,
     change: Callable[[dict[str, np.ndarray]], object] = lambda values: None,
 ) -> Path:
-    """Writes bert_model.ckpt and bert_config.json into a directory; gives the prefix."""
-    values = tensors(config, heads=heads)
+    """Writes bert_model.ckpt and bert_config.json into a directory; gives the prefix.
+
+    `slots` adds Adam's, and the step, as every training leaves them.
+    """
+    values = tensors(config, heads=heads, task=task)
+    if slots:
+        values |= {
+            f"{name}/{slot}": value * factor
+            for name, value in values.items()
+            for slot, factor in (("adam_m", np.float32(0.5)), ("adam_v", np.float32(0.25)))
+        }
+        values["global_step"] = np.array(1000, np.int64)
     change(values)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "bert_config.json").write_text(json.dumps(config))

@@ -24,6 +24,7 @@ from official.nlp.modeling import layers, models, networks
 from official.nlp.tools import tf2_bert_encoder_checkpoint_converter as converter
 
 from tests.oracles.inputs import Tensors, random_weight
+from tests.tiny import TASKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,13 +197,32 @@ def _keywords(sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def pretrainer(sizes: Sizes, encoder: Any, *, next_sentence: bool) -> models.BertPretrainerV2:
-    """`BertPretrainerV2` around an encoder, every weight random."""
+def pretrainer(
+    sizes: Sizes, encoder: Any, *, next_sentence: bool, classes: int | None = None
+) -> models.BertPretrainerV2:
+    """`BertPretrainerV2` around an encoder, every weight random.
+
+    Args:
+      sizes: those of the encoder.
+      encoder: one of `ENCODERS`.
+      next_sentence: whether there is that head.
+      classes: of a head "sentence_prediction", after that one; None for no such head.
+    """
     heads = []
     if next_sentence:
         heads.append(
             layers.ClassificationHead(
                 inner_dim=sizes.hidden_size, num_classes=2, dropout_rate=0.1, name="next_sentence"
+            )
+        )
+    if classes is not None:
+        heads.append(
+            layers.ClassificationHead(
+                inner_dim=sizes.hidden_size,
+                num_classes=classes,
+                activation="tanh",
+                dropout_rate=0.1,
+                name="sentence_prediction",
             )
         )
     model = models.BertPretrainerV2(
@@ -247,7 +267,8 @@ def as_older_functional(encoder: tf_keras.Model) -> tf_keras.Model:
 
 
 def expected_outputs(model: models.BertPretrainerV2, inputs: Tensors) -> Tensors:
-    """The outputs under the names of the exported artifact; `nsp_logits` if there is the head."""
+    """The outputs under the names of the exported artifact, `nsp_logits` and `classifier_logits`
+    of the heads that there are."""
     outputs = model({name: tf.constant(value) for name, value in inputs.items()}, training=False)
     expected: dict[str, Any] = {
         "encoder_outputs": [each.numpy() for each in outputs["encoder_outputs"]],
@@ -256,6 +277,8 @@ def expected_outputs(model: models.BertPretrainerV2, inputs: Tensors) -> Tensors
     }
     if "next_sentence" in outputs:
         expected["nsp_logits"] = outputs["next_sentence"].numpy()
+    if "sentence_prediction" in outputs:
+        expected["classifier_logits"] = outputs["sentence_prediction"].numpy()
     return expected
 
 
@@ -266,13 +289,31 @@ def next_sentence_pooled(model: models.BertPretrainerV2, inputs: Tensors) -> np.
 
 
 def write_tf1_checkpoint(
-    sizes: Sizes, prefix: Path, *, heads: bool = True, slots: bool = True
+    sizes: Sizes,
+    prefix: Path,
+    *,
+    heads: bool = True,
+    slots: bool = True,
+    task: str | None = None,
 ) -> Tensors:
-    """A google-research/bert checkpoint by TF1's Saver, random; the model's own values."""
+    """A google-research/bert checkpoint by TF1's Saver, random; the model's own values.
+
+    Args:
+      sizes: of the model; the same name always gets the same value.
+      prefix: of the checkpoint's files.
+      heads: whether with those of run_pretraining.py.
+      slots: whether with Adam's, and the step.
+      task: the program that fine-tuned it, a key of `TF1_TASKS`; these write no other heads.
+      classes: that `run_classifier` tells apart.
+    """
+    shapes = _tf1_shapes(sizes, heads=heads and task is None)
+    if task is not None:
+        scope, rows = TASKS[task]
+        shapes[f"{scope}output_weights"] = (rows, sizes.hidden_size)
+        shapes[f"{scope}output_bias"] = (rows,)
     values = {
-        # The same name always gets the same value.
         name: random_weight(np.random.default_rng(zlib.crc32(name.encode())), name, shape)
-        for name, shape in _tf1_shapes(sizes, heads=heads).items()
+        for name, shape in shapes.items()
     }
     stored, generator = dict(values), np.random.default_rng(3)
     if slots:
