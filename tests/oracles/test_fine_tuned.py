@@ -26,7 +26,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The initializer TruncatedNormal is unseeded"),
 ]
 
-SIZES = model_garden.Sizes()
+SIZES = model_garden.Sizes(num_layers=1)
+CONFIG = {**tiny.CONFIG, "num_hidden_layers": 1}
 HEADS = {
     "run_classifier": {"output_weights": [3, 16], "output_bias": [3]},
     "run_squad": {"cls/squad/output_weights": [2, 16], "cls/squad/output_bias": [2]},
@@ -90,22 +91,19 @@ def test_tf1_with_its_encoder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", HEADS)
 def test_tiny_checkpoints_have_the_same_names(task: str, tmp_path: Path) -> None:
-    prefix = tiny.write_checkpoint(tmp_path / "tiny", task=task, slots=True)
+    prefix = tiny.write_checkpoint(tmp_path / "tiny", CONFIG, task=task, slots=True)
     model_garden.write_tf1_checkpoint(SIZES, tmp_path / "model.ckpt", task=task)
     assert shapes_of(prefix).keys() == shapes_of(tmp_path / "model.ckpt").keys()
     assert HEADS[task].items() <= shapes_of(prefix).items()
-    plain = tiny.write_checkpoint(tmp_path / "plain", task=task)
+    plain = tiny.write_checkpoint(tmp_path / "plain", CONFIG, task=task)
     assert "global_step" not in shapes_of(plain) and HEADS[task].keys() <= shapes_of(plain).keys()
 
 
-@pytest.mark.parametrize("encoder, next_sentence", [("functional", False), ("v2", True)])
-def test_the_classification_head_of_model_garden(
-    encoder: str, next_sentence: bool, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("next_sentence", [False, True], ids=["alone", "beside next_sentence"])
+def test_the_classification_head_of_model_garden(next_sentence: bool, tmp_path: Path) -> None:
     def new() -> Any:
-        return model_garden.pretrainer(
-            SIZES, model_garden.ENCODERS[encoder](SIZES), next_sentence=next_sentence, classes=3
-        )
+        encoder = model_garden.encoder_v2(SIZES)
+        return model_garden.pretrainer(SIZES, encoder, next_sentence=next_sentence, classes=3)
 
     model, batch = new(), inputs.batches(50, 12, 3)[-1]
     prefix = tf.train.Checkpoint(model=model).save(str(tmp_path / "ckpt"))

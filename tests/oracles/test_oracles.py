@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,16 +111,25 @@ def test_every_class_gives_its_outputs(name: str) -> None:
         assert np.unique(values).size > values.size * 0.99 and (values != 0).all(), key
 
 
-@pytest.mark.parametrize("saver", saving.SAVERS_OF_ALL)
-@pytest.mark.parametrize(
-    "name",
-    [
-        "BertForSequenceClassification", "RobertaForMaskedLM", "RobertaModel",
-        "RobertaForSequenceClassification", "XLMRobertaForMultipleChoice",
-        "CamembertForTokenClassification", "DistilBertForMaskedLM", "DistilBertModel",
-        "DistilBertForQuestionAnswering",
-    ],
-)  # fmt: skip
+RELOADED = [
+    *itertools.product(
+        (
+            "BertForSequenceClassification", "RobertaModel", "RobertaForMaskedLM",
+            "RobertaForSequenceClassification", "DistilBertModel", "DistilBertForMaskedLM",
+        ),
+        saving.SAVERS_OF_ALL,
+    ),
+    *itertools.product(
+        (
+            "XLMRobertaForMultipleChoice", "CamembertForTokenClassification",
+            "DistilBertForQuestionAnswering",
+        ),
+        ("bin", "pytorch_transformers"),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, saver", RELOADED)
 def test_every_layout_is_reloaded_equal(name: str, saver: str, tmp_path: Path) -> None:
     model = families.build(name)
     checkpoint = saving.SAVERS[saver](model, tmp_path)
