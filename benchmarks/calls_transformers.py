@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from inputs import Inputs
 
-# The class itself: importing it is not a part of loading.
-from transformers import BertModel
+# The classes themselves: importing them is not a part of loading.
+from transformers import AutoModel, BertModel, DistilBertModel, RobertaModel  # noqa: F401
 
 Calls = dict[str, Any]
 
@@ -23,10 +23,11 @@ def load(
     With SDPA; eager, or through torch.compile with frozen weights. The tokenizer is loaded when it
     is first asked for.
     """
-    model: Any = BertModel.from_pretrained(
+    model: Any = AutoModel.from_pretrained(
         path, attn_implementation="sdpa", dtype=getattr(torch, dtype)
     ).eval()
     vocab_size = model.config.vocab_size
+    has_types = getattr(model.config, "type_vocab_size", 0) > 1
     if compile:
         import torch._inductor.config as inductor
 
@@ -37,8 +38,9 @@ def load(
         fed = {
             "input_ids": torch.from_numpy(inputs["input_word_ids"]).long(),
             "attention_mask": torch.from_numpy(inputs["input_mask"]).long(),
-            "token_type_ids": torch.from_numpy(inputs["input_type_ids"]).long(),
         }
+        if has_types:
+            fed["token_type_ids"] = torch.from_numpy(inputs["input_type_ids"]).long()
 
         def call() -> object:
             with torch.inference_mode():

@@ -15,7 +15,10 @@ from hubexport.commands.arguments import (
     add_tokenizer_files,
     quiet_tensorflow,
 )
+from hubexport.errors import some_of
 from hubexport.exporting.encoder import export_encoder
+from hubexport.families.heads import INTERFACES
+from hubexport.families.registry import families
 from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.networks.config import ACTIVATIONS, DTYPES
 from hubexport.poolers import FLAG_VALUES, POOLERS
@@ -41,6 +44,10 @@ examples:
   # Hugging Face: a directory with config.json and model.safetensors or pytorch_model.bin
   hubexport encoder --checkpoint=bert-base-cased --export_path=out/encoder
 
+  # a fine-tuned model, with its classifier and the tokenizer's files
+  hubexport encoder --checkpoint=roberta-large-mnli --tokenizer=roberta-large-mnli \\
+      --export_path=out/encoder
+
   # in place only if it gives what transformers gives
   hubexport encoder --checkpoint=bert-base-cased --validate --export_path=out/encoder
 
@@ -55,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, required=True,
         help="TensorFlow prefix (bert_model.ckpt), Hugging Face directory, *.safetensors, *.bin, "
-        "or an archive of one",
+        "fairseq's model.pt, or an archive of one",
     )  # fmt: skip
     parser.add_argument(
         "--export_path", type=Path, required=True, help="directory to make for the SavedModel"
@@ -68,15 +75,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--encoder_config", type=Path,
         help="Model Garden's YAML of the encoder, or an experiment's params.yaml",
     )  # fmt: skip
-    parser.add_argument("--family", help="model family; recognised if not passed")
+    parser.add_argument(
+        "--family",
+        help=f"model family: {', '.join(families())}; recognised if not passed",
+    )
     parser.add_argument(
         "--heads", default="auto",
-        help="auto: every head that the checkpoint carries; none; or names (mlm,nsp)",
+        help="auto: every head that the checkpoint carries; none; or names joined by commas: "
+        + ", ".join(INTERFACES),
     )  # fmt: skip
     parser.add_argument(
         "--pooler", choices=FLAG_VALUES,
-        help="what pooled_output is (see below); if not passed, the checkpoint's own pooler, and "
-        "in a sentence-transformers directory its sentence embedding as default",
+        help="what pooled_output is (see below); if not passed, what the family has: BERT's own "
+        "pooler, the first token of RoBERTa and DistilBERT; and in a sentence-transformers "
+        "directory its sentence embedding as default",
     )  # fmt: skip
     parser.add_argument(
         "--copy_pooler_dense_to_encoder", dest="pooler", action="store_const",
@@ -134,6 +146,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _head(name: str, head: dict[str, Any]) -> str:
+    """A head in the summary: its parameters, and its classes where it has any."""
+    labels = head["labels"]
+    shown = f", {len(labels)} labels: {some_of(labels, 5)}" if labels else ""
+    return f".{name} ({head['num_parameters']:,} parameters{shown})"
+
+
 def _summary(arguments: argparse.Namespace, record: dict[str, Any], seconds: float) -> str:
     a, family, pooler = record["architecture"], record["family"], record["pooler"]
     if arguments.dry_run:
@@ -141,7 +160,7 @@ def _summary(arguments: argparse.Namespace, record: dict[str, Any], seconds: flo
     else:
         files = [path for path in arguments.export_path.rglob("*") if path.is_file()]
         size = f"{sum(path.stat().st_size for path in files) / 2**20:,.1f} MiB"
-    heads = [f".{name} ({count:,} parameters)" for name, count in record["heads"].items()]
+    heads = [_head(name, head) for name, head in record["heads"].items()]
     default = pooler["sentence_embedding"]
     default_is = (
         f"; default: {' + '.join(default['modes'])} pooling"

@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hubexport.checkpoints.opening import open_checkpoint
 from hubexport.checkpoints.sentence_transformers import read_pipeline, transformer_directory
 from hubexport.checkpoints.source import TensorSource
-from hubexport.errors import CheckpointError, UsageError
-from hubexport.exporting.heads import MASKED_LANGUAGE_MODEL, HeadChoice, choose_heads
+from hubexport.errors import UsageError
+from hubexport.exporting.heads import HeadChoice, choose_heads
 from hubexport.exporting.plan import Plan, make_plan
 from hubexport.exporting.pooler import PoolerChoice, choose_pooler
 from hubexport.exporting.tokenizer_files import TokenizerFiles
-from hubexport.families.configuration import Configuration, read_configuration
+from hubexport.families.configuration import Configuration
 from hubexport.families.dimensions import describe
 from hubexport.families.family import Family
-from hubexport.families.registry import choose
+from hubexport.families.heads import POSITIONS
+from hubexport.families.opening import open_model
 from hubexport.paths import PathLike
 from hubexport.poolers import FLAG_VALUES
 from hubexport.saved_model.record import source_file
@@ -48,7 +48,7 @@ class Job:
     def files(self) -> list[Path]:
         """Everything that the artifact is made from, as far as it lies in files."""
         sentence = self.pooler.default.files if self.pooler.default else ()
-        return [*self.source.files, self.configuration.path, *sentence]
+        return list(dict.fromkeys([*self.source.files, self.configuration.path, *sentence]))
 
     def record(self) -> dict[str, Any]:
         """The record, as far as it is known before the export."""
@@ -63,12 +63,22 @@ class Job:
                 **vars(self.family.config),
                 "num_parameters": sum(value.size for value in plan.values.values()),
             },
-            "configuration": source_file(self.configuration.path),
+            "configuration": (
+                None  # kept in the checkpoint
+                if self.configuration.path in self.source.files
+                else source_file(self.configuration.path)
+            ),
             "checkpoint": {"format": self.source.format, "layout": self.source.layout},
             "pooler": pooler,
+            "conventions": self.family.conventions(),
             "heads": {
-                name: sum(plan.values[weight.variable].size for weight in weights)
-                for name, weights in self.heads.weights.items()
+                name: {
+                    "num_parameters": sum(
+                        plan.values[weight.variable].size for weight in self.heads.weights[name]
+                    ),
+                    **head.interface.record(),
+                }
+                for name, head in self.heads.heads.items()
             },
             "tokenizer": self.tokenizer.record(),
             "warnings": [*self.pooler.warnings, *self._warnings()],
@@ -79,8 +89,13 @@ class Job:
     def _warnings(self) -> Iterator[str]:
         yield from self.tokenizer.warnings(
             self.family.config.vocab_size,
-            predicts_masked=MASKED_LANGUAGE_MODEL in self.heads.weights,
+            predicts_masked=any(
+                POSITIONS in head.interface.inputs for head in self.heads.heads.values()
+            ),
         )
+        for name, head in self.heads.heads.items():
+            if head.interface.declares_labels and not head.interface.labels:
+                yield f".{name}: the checkpoint does not say what its classes are called"
         if (stored := self.family.config.variable_dtype) != "float32":
             yield (
                 f"the variables of dense layers are stored in {stored}: for inference, since in "
@@ -117,11 +132,9 @@ def make_job(
     directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if checkpoint.is_dir():
         checkpoint = transformer_directory(checkpoint)
-    source = open_checkpoint(checkpoint)
-    _check_complete(source)
-    configuration = read_configuration(bert_config, encoder_config, checkpoint)
-    family_class, evidence = choose(family, configuration, source)
-    model = family_class(configuration, source, overrides)
+    opened = open_model(checkpoint, bert_config=bert_config, encoder_config=encoder_config)
+    source, configuration = opened.source, opened.configuration
+    model, evidence = opened.model(family, overrides)
     # What is asked for replaces what the directory declares, supported or not.
     declares = pooler is None and source.layout == "hugging_face"
     sentence = read_pipeline(directory) if declares else None
@@ -151,13 +164,3 @@ def make_job(
         tokenizer,
         plan,
     )
-
-
-def _check_complete(source: TensorSource) -> None:
-    """An index can be read without its data, which is enough to inspect but not to export."""
-    if absent := [file.name for file in source.files if not file.is_file()]:
-        raise CheckpointError(
-            "the checkpoint is not complete",
-            [("checkpoint", str(source.path)), ("not there", ", ".join(absent))],
-            "copy or download these files too, into the same directory.",
-        )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import tensorflow as tf
 
 from hubexport.exporting.job import Job
 from hubexport.networks.variables import Variables
-from hubexport.saved_model.reusable import EncoderParts, reusable_encoder
+from hubexport.saved_model.reusable import EncoderParts, HeadParts, reusable_encoder
 
 
 def build(job: Job) -> tuple[tf.train.Checkpoint, dict[str, Any]]:
@@ -16,23 +17,21 @@ def build(job: Job) -> tuple[tf.train.Checkpoint, dict[str, Any]]:
     family, heads, pooler = job.family, job.heads, job.pooler
     shapes = {name: value.shape for name, value in job.plan.values.items()}
     variables = Variables(shapes, family.config.variable_dtype)
+
+    def added(before: Collection[str]) -> list[tf.Variable]:
+        """The variables made since, in the order of the family's table."""
+        made = variables.made()
+        return [made[name] for name in shapes if name in made and name not in before]
+
     encoder = family.network(variables)
     pooled_output = pooler.pooled_output(family.config, variables)
-    own = list(variables.made().values())
-    built, head_variables = {}, {}
-    for name in heads.weights:
-        before = variables.made()
-        built[name] = heads.build(name, family, variables, encoder, pooled_output)
-        made = variables.made()
-        head_variables[name] = [made[key] for key in made if key not in before]
+    own, built = added(()), {}
+    for name, head in heads.heads.items():
+        before = variables.made().keys()
+        network = heads.build(name, family, variables, encoder, pooled_output)
+        built[name] = HeadParts(head.interface, network, added(before))
     if unused := variables.unused():
         raise RuntimeError(f"the network has no use for {unused}: table and network disagree")
-    parts = EncoderParts(
-        encoder,
-        pooled_output,
-        pooler.sentence_embedding() if pooler.default else None,
-        built,
-        own,
-        head_variables,
-    )
+    default = pooler.sentence_embedding() if pooler.default else None
+    parts = EncoderParts(encoder, pooled_output, default, built, own)
     return reusable_encoder(parts, job.tokenizer.attributes())

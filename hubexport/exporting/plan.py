@@ -10,7 +10,8 @@ from hubexport.checkpoints.source import LazyTensor, TensorSource
 from hubexport.checkpoints.training_state import training_state
 from hubexport.errors import TensorMismatchError, some_of
 from hubexport.families.family import Family
-from hubexport.families.tensor_map import AS_IS, Weight
+from hubexport.families.tensor_map import Weight
+from hubexport.families.transforms import AS_IS, uncovered
 from hubexport.saved_model.weights import Value
 
 WIDENED = ("float16", "bfloat16")
@@ -73,8 +74,11 @@ def make_plan(
     values: dict[str, Value] = {}
     tensors: dict[str, str] = {}
     missing, misshaped, wrong_dtype = [], [], []
+    copies = {copy_of: name for name, (_, copy_of) in family.duplicates.items()}
     for weight in weights:
         tensor = source.find(weight.tensor)
+        if tensor is None and weight.variable in copies:  # of tied tensors, one may be stored
+            tensor = source.find(copies[weight.variable])
         wanted = weight.transform.source_shape(weight.shape)
         if tensor is None:
             missing.append(f"{weight.tensor} {list(wanted)}")
@@ -96,6 +100,7 @@ def make_plan(
         "misshaped": misshaped,
         "not float32 (or float16, bfloat16)": wrong_dtype,
         "not the same as the tensor that they are tied to": untied,
+        "taken in part only": _cut(values.values()),
     }
     if any(problems.values()):
         raise TensorMismatchError(
@@ -152,6 +157,20 @@ def _account(
     return {reason: tuple(names) for reason, names in skipped.items()}, unused, untied
 
 
+def _cut(values: Iterable[Value]) -> list[str]:
+    """Tensors that several variables share and of which something is lost, or taken twice."""
+    by_tensor: dict[str, list[Value]] = {}
+    for value in values:
+        if value.tensor.shape == value.transform.source_shape(value.shape):  # else misshaped
+            by_tensor.setdefault(value.tensor.name, []).append(value)
+    wrong = []
+    for name, shared in by_tensor.items():
+        taken = [(value.transform, value.shape) for value in shared]
+        if problem := uncovered(shared[0].tensor.shape, taken):
+            wrong.append(f"{name}: {problem}")
+    return wrong
+
+
 def _digest(tensor: LazyTensor) -> tuple[object, ...]:
     sha = hashlib.sha256()
     for chunk in tensor.chunks():
@@ -164,5 +183,5 @@ def _describe(value: Value) -> str:
     if value.tensor.dtype in WIDENED:
         steps.append(f"widened from {value.tensor.dtype}")
     if value.transform != AS_IS:
-        steps.append(type(value.transform).__name__)
+        steps.append(str(value.transform))
     return ", ".join(steps) or "as is"

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hubexport.networks.variables import Variables
 
 SCOPE = "pooler/dense"
-_NEXT_SENTENCE_HEAD = "nsp"
 _TRUNCATED_NORMAL_STDDEV = 0.02  # BERT's initializer_range
 
 
@@ -105,33 +104,41 @@ def choose_pooler(
     Raises:
       CheckpointError: the checkpoint does not hold the pooler.
     """
-    own = family.names.weights([family.pooler(SCOPE)])
-    heads_part = family.head_pooler(_NEXT_SENTENCE_HEAD, SCOPE)
-    heads = family.names.weights([heads_part]) if heads_part else []
-    if _tensors(heads) == _tensors(own):
-        heads = []  # the head has no pooler but the encoder's
+    known = {
+        name: family.names.weights([part])
+        for name, part in family.poolers(SCOPE).items()
+        if family.names.knows(part)
+    }
+    if _tensors(known.get("next_sentence", ())) == _tensors(known.get("checkpoint", ())):
+        known.pop("next_sentence", None)  # the head has no pooler but the encoder's
     held = {
         name: weights
-        for name, weights in (("checkpoint", own), ("next_sentence", heads))
+        for name, weights in known.items()
         if any(source.find(weight.tensor) is not None for weight in weights)
     }
-    default = None
+    default: SentenceEmbedding | None = None
+    warnings: tuple[str, ...] = ()
     if requested is None:
-        if sentence and "checkpoint" not in held:
+        by_default = family.default_pooler
+        if sentence and by_default not in held:
             return PoolerChoice(SENTENCE_EMBEDDING, sentence)
-        requested, default = "checkpoint", sentence
+        requested, default = by_default, sentence
+        if held.keys() - {by_default} and POOLERS[by_default].dense != "checkpoint":
+            warnings = (
+                f"the checkpoint holds a pooler, which {family.title}'s pre-training does not "
+                f"train; pooled_output is {POOLERS[by_default].help}; --pooler checkpoint takes "
+                "the pooler",
+            )
     if POOLERS[requested].dense == "checkpoint":
         if requested not in held:
-            raise _no_pooler(
-                requested, source, heads if requested == "next_sentence" else own, held
-            )
-        doubts = _doubts(source, requested, held)
+            raise _no_pooler(requested, source, known.get(requested, []), held)
+        doubts = _doubts(family, source, requested, held)
         return PoolerChoice(requested, default, tuple(held[requested]), warnings=doubts)
     if POOLERS[requested].dense == "generated":
         generated = _generated(requested, family.config.hidden_size)
         warning = f"pooled_output is {requested}: fine-tune it before use"
         return PoolerChoice(requested, default, generated=generated, warnings=(warning,))
-    return PoolerChoice(requested, default)
+    return PoolerChoice(requested, default, warnings=warnings)
 
 
 def _tensors(weights: Iterable[Weight]) -> set[str]:
@@ -152,7 +159,10 @@ def _no_pooler(
         )
     of = " of a next-sentence head" if requested == "next_sentence" else ""
     names = ", ".join(sorted(_tensors(weights)))  # in one order: errors are compared, too
-    looked_for = names or "a pooler of its own, as Model Garden's heads have"
+    no_names = (
+        "a pooler of its own, as Model Garden's heads have" if of else "none: it has no pooler"
+    )
+    looked_for = names or no_names
     choices = [
         (f"--pooler {name}", POOLERS[name].help)
         for name in FLAG_VALUES
@@ -165,8 +175,15 @@ def _no_pooler(
     )
 
 
-def _doubts(source: TensorSource, chosen: str, held: Mapping[str, list[Weight]]) -> tuple[str, ...]:
+def _doubts(
+    family: Family, source: TensorSource, chosen: str, held: Mapping[str, list[Weight]]
+) -> tuple[str, ...]:
     """Signs that the pooler was never trained."""
+    if not family.pooler_is_pretrained:
+        return (
+            f"{family.title}'s pre-training does not train the pooler; unless the model was "
+            "fine-tuned with it, pooled_output says nothing",
+        )
     if chosen == "checkpoint" and "next_sentence" in held:
         return (
             "pre-training trained the next-sentence head's pooler, not the encoder's own, which "

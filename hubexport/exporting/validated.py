@@ -20,7 +20,12 @@ from hubexport.validation.references.makers import MAKERS
 if TYPE_CHECKING:
     from hubexport.validation.results import GateResult
 
-_SOURCES = {"hugging_face": "transformers", "tf1": "model_garden", "tf2": "model_garden"}
+_SOURCES = {
+    "hugging_face": "transformers",
+    "fairseq": "transformers",
+    "tf1": "model_garden",
+    "tf2": "model_garden",
+}
 """Checkpoint layout -> who can compute what its models give."""
 _SHOWN = 12  # lines of what a process said before it failed
 

@@ -6,21 +6,26 @@ models, which differ in their configurations only.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from hubexport.checkpoints.source import TensorSource
-from hubexport.errors import ConfigurationError, UsageError
+from hubexport.errors import ConfigurationError
 from hubexport.families.bert_config import read_json, read_model_garden
 from hubexport.families.configuration import Configuration
-from hubexport.families.names import HuggingFaceNames, ModelGardenNames, Names, TF1Names
+from hubexport.families.family import Family
+from hubexport.families.heads import (
+    Head,
+    HeadPooler,
+    masked_language_model,
+    pooled_head,
+    token_head,
+)
+from hubexport.families.labels import Labels
+from hubexport.families.names import ModelGardenNames, Names, TF1Names, TorchNames
 from hubexport.families.registry import register
 from hubexport.families.tensor_map import (
-    AS_IS,
-    TRANSPOSED,
-    FirstRows,
     Part,
     dense,
     dense_from_heads,
@@ -28,91 +33,60 @@ from hubexport.families.tensor_map import (
     layer_norm,
     table,
 )
+from hubexport.families.transforms import AS_IS, AsIs, Rows
+from hubexport.networks.config import EncoderConfig
 
 if TYPE_CHECKING:
-    from hubexport.networks.transformer import Encoder, TransformerBlock
+    from hubexport.networks.transformer import Encoder, Layer, Stack
     from hubexport.networks.variables import NamedVariables, Variables
 
 
 @register
-class Bert:
-    """Where a BERT's numbers come from and which network they fill.
-
-    Args:
-      configuration: the model's configuration file.
-      source: the checkpoint's tensors.
-      overrides: values of `EncoderConfig` that replace the configuration's.
-
-    Raises:
-      ConfigurationError: values missing, unusable, or asking for another network.
-    """
+class Bert(Family):
+    """Where a BERT's numbers come from and which network they fill; see `Family`."""
 
     name: ClassVar[str] = "bert"
     title: ClassVar[str] = "BERT"
     model_types: ClassVar[tuple[str, ...]] = ("bert", "")  # bert_config.json has no model_type
     encoder_types: ClassVar[tuple[str, ...]] = ("bert", "bert_v2")
     layouts: ClassVar[tuple[str, ...]] = ("tf1", "tf2", "hugging_face")
-    marker: ClassVar[str] = ""
+    transformers: ClassVar[str] = "Bert"
 
-    def __init__(
-        self, configuration: Configuration, source: TensorSource, overrides: Mapping[str, object]
-    ):
+    def read_config(
+        self, configuration: Configuration, source: TensorSource, overridden: Collection[str]
+    ) -> EncoderConfig:
         read = read_model_garden if configuration.kind == "model_garden" else read_json
-        trained = read(configuration, source.layout, overrides.keys())
-        self.trained_positions = trained.max_position_embeddings
-        self.config = dataclasses.replace(trained, **overrides)  # type: ignore[arg-type]
-        self._check(configuration)
-        self.names = self._names(source)
+        return read(configuration, source.layout, overridden)
 
-    def _check(self, configuration: Configuration) -> None:
-        c = self.config
-        if wrong := c.out_of_bounds():
-            raise UsageError(
-                "a value that was passed is none that a model can have",
-                [("found, and possible", text) for text in wrong],
-                "pass another value, or none.",
-            )
-        if c.hidden_size % c.num_attention_heads:
-            raise ConfigurationError(
-                "the hidden size is not a multiple of the number of attention heads",
-                [
-                    ("configuration", str(configuration.path)),
-                    ("found", f"hidden_size {c.hidden_size}, heads {c.num_attention_heads}"),
-                ],
-                "pass the configuration that the checkpoint was trained with.",
-            )
-        if c.max_position_embeddings > self.trained_positions:
-            raise ConfigurationError(
-                "more positions are asked for than the model was trained with",
-                [
-                    ("asked for", str(c.max_position_embeddings)),
-                    ("trained", str(self.trained_positions)),
-                ],
-                f"pass --max_position_embeddings of at most {self.trained_positions}.",
-            )
-
-    def _names(self, source: TensorSource) -> Names:
+    def spelling(self, source: TensorSource) -> Names:
         if source.layout == "tf1":
             return TF1Names()
         if source.layout == "hugging_face":
-            return HuggingFaceNames(source)
+            return TorchNames(source, prefix="bert.")
         return ModelGardenNames(
             source,
             num_hidden_layers=self.config.num_hidden_layers,
             factorized=self.config.embedding_size != self.config.hidden_size,
         )
 
+    def positions(self) -> tuple[int, AsIs]:
+        """Rows of the table of positions, and what takes them out of the checkpoint's."""
+        rows, trained = self.config.max_position_embeddings, self.trained_positions
+        assert rows is not None and trained is not None
+        if rows == trained:
+            return rows, AS_IS
+        return rows, Rows(0, trained, "fewer positions are asked for")
+
     # fmt: off
     def embeddings(self) -> list[Part]:
         """Lookup tables, their norm and, where factorized, the projection to the hidden size."""
         c, size = self.config, self.config.embedding_size
-        rows = self.trained_positions
-        cut = AS_IS if rows == c.max_position_embeddings else FirstRows(rows)
+        rows, cut = self.positions()
         parts = [
             table("embeddings/word_embeddings", c.vocab_size, size,
                   tf2="_embedding_layer/embeddings",
                   hugging_face="embeddings.word_embeddings.weight"),
-            table("embeddings/position_embeddings", c.max_position_embeddings, size, transform=cut,
+            table("embeddings/position_embeddings", rows, size, transform=cut,
                   tf2="_position_embedding_layer/embeddings",
                   hugging_face="embeddings.position_embeddings.weight"),
             table("embeddings/token_type_embeddings", c.type_vocab_size, size,
@@ -166,45 +140,85 @@ class Bert:
             parts += self.attention(*layer) + self.feed_forward(*layer)
         return parts
 
-    def pooler(self, scope: str) -> Part:
-        """The dense layer, followed by tanh, that the encoder itself carries."""
+    def poolers(self, scope: str) -> Mapping[str, Part]:
         H = self.config.hidden_size
-        return dense(scope, H, H, tf1="bert/pooler/dense", tf2="_pooler_layer",
-                     hugging_face="pooler.dense")
+        own = dense(scope, H, H, tf1="bert/pooler/dense", tf2="_pooler_layer",
+                    hugging_face="pooler.dense")
+        # Model Garden's next-sentence head has one of its own, elsewhere it is the encoder's.
+        return {"checkpoint": own, "next_sentence": own.renamed(tf2="next_sentence/pooler_dense")}
 
-    def heads(self) -> dict[str, list[Part]]:
-        """Head -> its parts, less the pooler that next-sentence prediction starts from."""
-        c = self.config
-        mlm = "cls/predictions"
-        heads = {"mlm": [
-            dense(f"{mlm}/transform/dense", c.hidden_size, c.embedding_size,
-                  tf1=f"{mlm}/transform/dense", tf2="masked_lm/dense",
-                  hugging_face="cls.predictions.transform.dense"),
-            layer_norm(f"{mlm}/transform/LayerNorm", c.embedding_size,
-                       tf1=f"{mlm}/transform/LayerNorm", tf2="masked_lm/layer_norm",
-                       hugging_face="cls.predictions.transform.LayerNorm"),
-            table(f"{mlm}/output_bias", c.vocab_size,
-                  tf1=f"{mlm}/output_bias", tf2="masked_lm/output_bias/bias",
-                  hugging_face="cls.predictions.bias"),
-        ]}
-        nsp = "cls/seq_relationship"  # one kernel kept as [out, in] by google-research/bert
-        heads["nsp"] = [
-            Part(f"{nsp}/output_weights", (("", (2, c.hidden_size), TRANSPOSED, AS_IS),),
-                 tf1=f"{nsp}/output_weights", tf2="next_sentence/logits/kernel",
-                 hugging_face=f"{nsp.replace('/', '.')}.weight"),
-            table(f"{nsp}/output_bias", 2,
-                  tf1=f"{nsp}/output_bias", tf2="next_sentence/logits/bias",
-                  hugging_face=f"{nsp.replace('/', '.')}.bias"),
-        ]
-        return heads
+    def heads(self) -> Mapping[str, Head]:
+        c, mlm = self.config, "cls/predictions"
+        heads = {"mlm": masked_language_model(
+            c,
+            dense_names={"tf1": f"{mlm}/transform/dense", "tf2": "masked_lm/dense",
+                         "hugging_face": "cls.predictions.transform.dense"},
+            norm_names={"tf1": f"{mlm}/transform/LayerNorm", "tf2": "masked_lm/layer_norm",
+                        "hugging_face": "cls.predictions.transform.LayerNorm"},
+            bias_names={"tf1": f"{mlm}/output_bias", "tf2": "masked_lm/output_bias/bias",
+                        "hugging_face": "cls.predictions.bias"},
+        )}
+        trained_on = self.poolers("cls/nsp/pooler/dense")["next_sentence"]
+        self.refuse_other_pooler("next_sentence")
+        heads["nsp"] = pooled_head(
+            "nsp", c, Labels(2), HeadPooler(trained_on),
+            {"tf1": "cls/seq_relationship", "tf2": "next_sentence/logits",
+             "hugging_face": "cls.seq_relationship"},
+            scope="cls/seq_relationship",
+        )
+        return {**heads, **self.fine_tuned_heads()}
 
-    def head_pooler(self, head: str, scope: str) -> Part | None:
-        """The pooler that a head was trained on: Model Garden's next-sentence head has one of its
-        own, elsewhere it is the encoder's."""
-        if head != "nsp":
-            return None
-        return dataclasses.replace(self.pooler(scope), tf2="next_sentence/pooler_dense")
+    def fine_tuned_heads(self) -> Mapping[str, Head]:
+        """Heads of transformers' classes, of google-research/bert's run_classifier.py and
+        run_squad.py, and of Model Garden's `classification_heads`."""
+        c, garden = self.config, self.names.classification_head
+        of_text = {"hugging_face": "classifier", "tf1": ""}
+        if garden:
+            self.refuse_other_pooler(garden)
+            of_text["tf2"] = f"{garden}/logits"
+        pooler = self.names.classification_pooler
+        of_rows = {"hugging_face": "classifier"}
+
+        def own(name: str, **names: str) -> HeadPooler:
+            part = self.poolers(f"cls/{name}/pooler/dense")["checkpoint"]
+            return HeadPooler(part.renamed(**names))
+
+        return {
+            "classifier": pooled_head(
+                "classifier", c, self.labels(of_text),
+                own("classifier", **({"tf2": pooler} if pooler else {})), of_text),
+            "token_classifier": token_head(
+                "token_classifier", "token_classifier", c, self.labels(of_rows), of_rows),
+            "qa": token_head(
+                "qa", "span_classifier", c, Labels(2),
+                {"hugging_face": "qa_outputs", "tf1": "cls/squad"}),
+            "multiple_choice": pooled_head(
+                "multiple_choice", c, Labels(1), own("multiple_choice"), of_rows),
+        }
     # fmt: on
+
+    def refuse_other_pooler(self, head: str) -> None:
+        """Fails where Model Garden's head of that name starts from something else than tanh of a
+        dense layer on the first token; where nothing is said of it, it has the default, which is
+        that.
+
+        Raises:
+          ConfigurationError: it does.
+        """
+        usual = {"activation": "tanh", "cls_token_idx": 0}
+        for settings in self.configuration.heads:
+            said = {key: settings.get(key, value) for key, value in usual.items()}
+            if settings.get("name") == head and said != usual:
+                raise ConfigurationError(
+                    f"the classification head {head!r} is not computed as BERT's heads are",
+                    [
+                        ("configuration", str(self.configuration.path)),
+                        ("found", ", ".join(f"{key}: {value!r}" for key, value in said.items())),
+                        ("needed", ", ".join(f"{key}: {value!r}" for key, value in usual.items())),
+                    ],
+                    "to export the encoder without it, pass its own configuration (`bert: {...}`) "
+                    "and --heads none.",
+                )
 
     # Copies that older PyTorch checkpoints keep of tied tensors:
     # name -> (variable that it matters to, variable whose tensor it must equal).
@@ -219,28 +233,52 @@ class Bert:
         ),
     }
 
-    # Parts of checkpoints that are known, and not exported: what they are by their names.
+    # Of several, none is taken.
     other_heads: ClassVar[Mapping[str, re.Pattern[str]]] = {
-        "classifier": re.compile(r"classifier\.(weight|bias)|output_(weights|bias)"),
-        "question answering": re.compile(r"qa_outputs\.(weight|bias)|cls/squad/output_\w+"),
-        "classification heads": re.compile(r"(.*/)?classification_heads/\d+/.*"),
+        "classification heads": re.compile(
+            r"(.*/)?classification_heads/\d+/.*|[^/]+\.pooler_dense/(kernel|bias)"
+        ),
     }
 
     def network(self, variables: Variables) -> Encoder:
-        """The network, its variables taken from `variables` by name."""
         from hubexport.networks.embeddings import BertEmbeddings
-        from hubexport.networks.transformer import Encoder, Stack
+        from hubexport.networks.transformer import Encoder
 
-        layers = [f"encoder/layer_{i}" for i in range(self.config.num_hidden_layers)]
-        return Encoder(BertEmbeddings(self.config, variables), Stack(self.block, variables, layers))
+        return Encoder(BertEmbeddings(self.config, variables), self.stack(variables))
 
-    def block(self, variables: NamedVariables, layer: str) -> TransformerBlock:
-        """One Transformer block; what a variant plugs its own parts into."""
-        from hubexport.networks.attention import SelfAttention
-        from hubexport.networks.feed_forward import FeedForward
-        from hubexport.networks.transformer import TransformerBlock
+    def stack(self, variables: Variables) -> Stack:
+        """The blocks."""
+        from hubexport.networks.transformer import Stack
+
+        layers = range(self.config.num_hidden_layers)
+        return Stack(variables, [(self.block, f"encoder/layer_{i}") for i in layers])
+
+    def block(self, variables: NamedVariables, layer: str) -> Layer:
+        """One Transformer block: attention, then feed-forward, normalized behind each."""
+        from hubexport.networks.layers import LayerNorm
+        from hubexport.networks.transformer import PostNorm, TransformerBlock
+
+        c = self.config
+
+        def post_norm(layer: Layer, scope: str) -> PostNorm:
+            norm = LayerNorm(variables, f"{scope}/LayerNorm", c.hidden_size, c.layer_norm_eps)
+            return PostNorm(layer, norm, c.hidden_dropout_prob)
 
         return TransformerBlock(
-            SelfAttention(self.config, variables, f"{layer}/attention"),
-            FeedForward(self.config, variables, layer),
+            post_norm(
+                self.attention_layer(variables, f"{layer}/attention"), f"{layer}/attention/output"
+            ),
+            post_norm(self.feed_forward_layer(variables, layer), f"{layer}/output"),
         )
+
+    def attention_layer(self, variables: NamedVariables, scope: str) -> Layer:
+        """A block's attention; what a variant plugs its own into."""
+        from hubexport.networks.attention import SelfAttention
+
+        return SelfAttention(self.config, variables, scope)
+
+    def feed_forward_layer(self, variables: NamedVariables, scope: str) -> Layer:
+        """A block's position-wise half."""
+        from hubexport.networks.feed_forward import FeedForward
+
+        return FeedForward(self.config, variables, scope)

@@ -23,9 +23,18 @@ activations.gelu take the tanh approximation, PyTorch's BERTs the error function
 
 
 def read_json(
-    configuration: Configuration, layout: str, overridden: Collection[str] = ()
+    configuration: Configuration,
+    layout: str,
+    overridden: Collection[str] = (),
+    *,
+    padded_positions: bool = False,
 ) -> EncoderConfig:
-    """bert_config.json of google-research/bert, or config.json of transformers."""
+    """bert_config.json of google-research/bert, or config.json of transformers.
+
+    Args:
+      padded_positions: whether padding has a position of its own, its id's, and tokens those that
+        follow, as in RoBERTa: the table has that many rows more than there are positions.
+    """
     get, absolute = configuration.integer, "only absolute positions are supported"
     configuration.refuse("position_embedding_type", "absolute", why=absolute)
     configuration.refuse("is_decoder", False, why="an encoder sees both directions")
@@ -40,19 +49,30 @@ def read_json(
         configuration.refuse("layer_norm_eps", eps, why=why)
     factorized = configuration.values.get("embedding_size") is not None
     default_types = 2 if layout == "hugging_face" else 16
+    positions = get("max_position_embeddings", 512)
+    default_pad = 1 if padded_positions else 0
+    pad = default_pad
+    if configuration.values.get("pad_token_id") is not None:
+        pad = get("pad_token_id", minimum=0)
+    if padded_positions:
+        positions -= pad + 1
+        if positions < 1:
+            why = f"padding's position is row {pad}, so that none is left"
+            configuration.refuse("max_position_embeddings", why=why)
     return EncoderConfig(
         vocab_size=get("vocab_size"),
         hidden_size=get("hidden_size"),
         num_hidden_layers=get("num_hidden_layers"),
         num_attention_heads=get("num_attention_heads"),
         intermediate_size=get("intermediate_size"),
-        max_position_embeddings=get("max_position_embeddings", 512),
+        max_position_embeddings=positions,
         type_vocab_size=get("type_vocab_size", default_types),
         embedding_size=get("embedding_size") if factorized else get("hidden_size"),
-        hidden_act=_activation(configuration, "hidden_act", layout, overridden),
+        hidden_act=activation(configuration, "hidden_act", layout, overridden),
         layer_norm_eps=eps,
         hidden_dropout_prob=configuration.fraction("hidden_dropout_prob", 0.1),
         attention_probs_dropout_prob=configuration.fraction("attention_probs_dropout_prob", 0.1),
+        pad_token_id=pad,
     )
 
 
@@ -74,14 +94,14 @@ def read_model_garden(
         max_position_embeddings=get("max_position_embeddings", 512),
         type_vocab_size=get("type_vocab_size", 2),
         embedding_size=get("embedding_size") if factorized else hidden_size,
-        hidden_act=_activation(configuration, "hidden_activation", layout, overridden),
+        hidden_act=activation(configuration, "hidden_activation", layout, overridden),
         layer_norm_eps=1e-12,
         hidden_dropout_prob=configuration.fraction("dropout_rate", 0.1),
         attention_probs_dropout_prob=configuration.fraction("attention_dropout_rate", 0.1),
     )
 
 
-def _activation(
+def activation(
     configuration: Configuration, name: str, layout: str, overridden: Collection[str]
 ) -> str:
     """The activation as what it computes, one of `ACTIVATIONS`."""

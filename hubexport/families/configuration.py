@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,39 @@ class Configuration:
         (the training program's arguments, kept with the weights).
       encoder_type: Model Garden's choice of encoder class ("bert", "bert_v2", ...), else "".
       values: the model's own values.
+      heads: what Model Garden's experiment says of its classification heads (`cls_heads`).
     """
 
     path: Path
     kind: str
     encoder_type: str
     values: Mapping[str, Any]
+    heads: Sequence[Mapping[str, Any]] = ()
 
-    def integer(self, name: str, default: int | None = None) -> int:
-        """A positive integer; required when there is no default."""
-        value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._error(name, value, "a positive integer")
+    def integer(
+        self,
+        name: str,
+        default: int | None = None,
+        *,
+        aliases: Sequence[str] = (),
+        minimum: int = 1,
+    ) -> int:
+        """An integer of at least `minimum`; required when there is no default.
+
+        Args:
+          aliases: what else the key is, or was, called.
+
+        Raises:
+          ConfigurationError: it is not there, is none, or differs from an alias of its.
+        """
+        found = {key: self.values[key] for key in (name, *aliases) if key in self.values}
+        value = next(iter(found.values()), default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            needed = "a positive integer" if minimum == 1 else f"an integer of at least {minimum}"
+            raise self._error(name, value, needed)
+        if any(other != value for other in found.values()):
+            said = ", ".join(f"{key}: {other!r}" for key, other in found.items())
+            raise self._error(name, said, "one value")
         return value
 
     def fraction(self, name: str, default: float) -> float:
@@ -148,16 +169,18 @@ def read_model_garden(path: Path) -> Configuration:
     """Reads the encoder of a Model Garden YAML.
 
     Takes an encoder configuration (`bert: {...}`, with or without `type: bert`), or an
-    experiment's `params.yaml`, whose encoder is at `task.model.encoder`.
+    experiment's `params.yaml`, whose encoder is at `task.model.encoder`, and its classification
+    heads at `task.model.cls_heads`.
 
     Raises:
       ConfigurationError: not readable, not YAML, or no single encoder in it.
     """
     values = _object(path, _parse(path, yaml.safe_load))
-    task = values.get("task")
+    task, heads = values.get("task"), []
     if isinstance(task, dict):
         model = task.get("model")
         values = _object(path, model.get("encoder") if isinstance(model, dict) else None)
+        heads = [_object(path, head) for head in _list(path, "cls_heads", model.get("cls_heads"))]
     # Experiments write the defaults of every encoder type; `type` says which one is meant.
     types = [name for name, value in values.items() if isinstance(value, dict)]
     encoder_type = values.get("type") or (types[0] if len(types) == 1 else None)
@@ -171,7 +194,7 @@ def read_model_garden(path: Path) -> Configuration:
             ],
             "pass the encoder's configuration, or the params.yaml of the experiment.",
         )
-    return Configuration(path, "model_garden", encoder_type, values[encoder_type])
+    return Configuration(path, "model_garden", encoder_type, values[encoder_type], heads)
 
 
 def find_beside(checkpoint: Path) -> Path | None:
@@ -190,6 +213,16 @@ def _parse(path: Path, parse: Any) -> Any:
             [("configuration", str(path)), ("found", problem)],
             "pass the configuration that the checkpoint was trained with.",
         ) from error
+
+
+def _list(path: Path, name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list | None):
+        raise ConfigurationError(
+            f"the configuration has no usable {name}",
+            [("configuration", str(path)), ("found", clipped(repr(value))), ("needed", "a list")],
+            "pass the configuration that the checkpoint was trained with.",
+        )
+    return value or []
 
 
 def _object(path: Path, value: Any) -> dict[str, Any]:

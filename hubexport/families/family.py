@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 from hubexport.checkpoints.source import TensorSource
+from hubexport.errors import ConfigurationError, UsageError
 from hubexport.families.configuration import Configuration
+from hubexport.families.heads import Head, output_layer
+from hubexport.families.labels import Labels, read_labels
 from hubexport.families.names import Names
-from hubexport.families.tensor_map import Part
+from hubexport.families.tensor_map import Name, Part
 from hubexport.networks.config import EncoderConfig
 
 if TYPE_CHECKING:
@@ -17,8 +22,17 @@ if TYPE_CHECKING:
     from hubexport.networks.variables import Variables
 
 
-class Family(Protocol):
+class Family(abc.ABC):
     """One model of a family: made of its configuration and its checkpoint.
+
+    Args:
+      configuration: the model's configuration file.
+      source: the checkpoint's tensors.
+      overrides: values of `EncoderConfig` that replace the configuration's.
+
+    Raises:
+      UsageError: an override is out of range.
+      ConfigurationError: values missing, unusable, or asking for another network.
 
     Attributes:
       name: of the family, as --family takes it.
@@ -27,39 +41,131 @@ class Family(Protocol):
       encoder_types: names of Model Garden's encoders.
       layouts: the checkpoint layouts that it comes in.
       marker: part of a tensor's name that only this family has, or "".
+      keys: of JSON configurations that only this family has, all of them; for those that name no
+        model_type.
       duplicates: tensors that are copies of others: name -> (variable that the copy matters to,
-        variable whose tensor it must equal).
+        variable whose tensor it must equal). Where only the copy is stored, it is taken.
       other_heads: parts of checkpoints that are known and not exported, by what they are.
+      default_pooler: of `hubexport.poolers.POOLERS`, where nothing is asked for.
+      pooler_is_pretrained: whether pre-training trains the pooler that checkpoints hold.
+      padding_side: "right", or "any" where positions are counted from the first token.
+      causal: whether a token sees only those before it.
+      ignored_inputs: of the encoder's inputs, those that are taken and have no influence.
+      transformers: what the names of transformers' classes begin with.
       config: what shapes the network.
+      trained_positions: sequence length that the model was trained with; None for no limit.
       names: how this checkpoint spells the weights of the parts.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-    model_types: ClassVar[tuple[str, ...]]
-    encoder_types: ClassVar[tuple[str, ...]]
+    model_types: ClassVar[tuple[str, ...]] = ()
+    encoder_types: ClassVar[tuple[str, ...]] = ()
     layouts: ClassVar[tuple[str, ...]]
-    marker: ClassVar[str]
-    duplicates: ClassVar[Mapping[str, tuple[str, str]]]
-    other_heads: ClassVar[Mapping[str, re.Pattern[str]]]
+    marker: ClassVar[str] = ""
+    keys: ClassVar[frozenset[str]] = frozenset()
+    duplicates: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    other_heads: ClassVar[Mapping[str, re.Pattern[str]]] = {}
+    default_pooler: ClassVar[str] = "checkpoint"
+    pooler_is_pretrained: ClassVar[bool] = True
+    padding_side: ClassVar[str] = "right"
+    causal: ClassVar[bool] = False
+    ignored_inputs: ClassVar[tuple[str, ...]] = ()
+    transformers: ClassVar[str]
     config: EncoderConfig
+    trained_positions: int | None
     names: Names
 
     def __init__(
         self, configuration: Configuration, source: TensorSource, overrides: Mapping[str, object]
-    ): ...
+    ):
+        self.configuration, self.source = configuration, source
+        trained = self.read_config(configuration, source, overrides.keys())
+        self.trained_positions = trained.max_position_embeddings
+        self.config = dataclasses.replace(trained, **overrides)  # type: ignore[arg-type]
+        self._check()
+        self.names = self.spelling(source)
 
+    def _check(self) -> None:
+        c, path = self.config, str(self.configuration.path)
+        if wrong := c.out_of_bounds():
+            raise UsageError(
+                "an override is out of range",
+                [("found, and possible", text) for text in wrong],
+                "pass another value, or none.",
+            )
+        if c.hidden_size % c.num_attention_heads:
+            raise ConfigurationError(
+                "the hidden size is not a multiple of the number of attention heads",
+                [
+                    ("configuration", path),
+                    ("found", f"hidden_size {c.hidden_size}, heads {c.num_attention_heads}"),
+                ],
+                "pass the configuration that the checkpoint was trained with.",
+            )
+        asked, trained = c.max_position_embeddings, self.trained_positions
+        if trained is not None and (asked is None or asked > trained):
+            raise ConfigurationError(
+                "more positions are asked for than the model was trained with",
+                [("asked for", str(asked)), ("trained", str(trained))],
+                f"pass --max_position_embeddings of at most {trained}.",
+            )
+
+    @abc.abstractmethod
+    def read_config(
+        self, configuration: Configuration, source: TensorSource, overridden: Collection[str]
+    ) -> EncoderConfig:
+        """What the model was trained with.
+
+        Args:
+          overridden: names of values that are replaced, and so need not be usable.
+
+        Raises:
+          ConfigurationError: values missing, unusable, or asking for another network.
+        """
+
+    @abc.abstractmethod
+    def spelling(self, source: TensorSource) -> Names:
+        """How this checkpoint spells the weights of the parts."""
+
+    @classmethod
+    def signs(cls, configuration: Configuration, source: TensorSource) -> list[str]:
+        """Phrases for what shows that a model whose configuration names no family, or is used by
+        several, is of this one; none where nothing does."""
+        return []
+
+    @abc.abstractmethod
     def encoder(self) -> list[Part]:
-        """Everything but the pooler."""
+        """Everything but poolers and heads."""
 
-    def pooler(self, scope: str) -> Part:
-        """The dense layer, followed by tanh, that the encoder itself carries."""
+    def poolers(self, scope: str) -> Mapping[str, Part]:
+        """Dense layers, followed by tanh, on the first token that checkpoints may hold: key of
+        `hubexport.poolers.POOLERS` -> part of that scope."""
+        return {}
 
-    def heads(self) -> dict[str, list[Part]]:
-        """Head -> its parts, less its pooler."""
+    def labels(self, names: Mapping[str, Name]) -> Labels:
+        """The classes of a head whose output layer has these names; see `read_labels`."""
+        part = output_layer("", 0, 0, names)
+        tensor = None
+        if self.names.knows(part):
+            tensor = self.source.find(self.names.tensor(part, "output_weights"))
+        if tensor is None or not tensor.shape:
+            return Labels(0)  # of a head that the checkpoint does not hold
+        kept = part.leaves[0].transforms.get(self.names.layout)
+        return read_labels(self.configuration, tensor.shape[0 if kept is None else -1])
 
-    def head_pooler(self, head: str, scope: str) -> Part | None:
-        """The pooler that a head was trained on; None for a head that needs none."""
+    def heads(self) -> Mapping[str, Head]:
+        """The heads that checkpoints may hold, by the name of the sub-object."""
+        return {}
 
+    @abc.abstractmethod
     def network(self, variables: Variables) -> Encoder:
         """The network, its variables taken from `variables` by name."""
+
+    def conventions(self) -> dict[str, object]:
+        """What users of the artifact, and its checks, must know of its inputs."""
+        return {
+            "padding_side": self.padding_side,
+            "causal": self.causal,
+            "ignored_inputs": list(self.ignored_inputs),
+        }

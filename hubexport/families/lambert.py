@@ -4,11 +4,12 @@ configuration or tensors tells it from BERT: it is chosen with --family."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from hubexport.families.bert import Bert
+from hubexport.families.heads import Head
 from hubexport.families.registry import register
-from hubexport.families.tensor_map import Part
 
 
 @register
@@ -20,5 +21,5 @@ class Lambert(Bert):
     model_types: ClassVar[tuple[str, ...]] = ()
     encoder_types: ClassVar[tuple[str, ...]] = ()
 
-    def heads(self) -> dict[str, list[Part]]:
-        return {name: parts for name, parts in super().heads().items() if name != "nsp"}
+    def heads(self) -> Mapping[str, Head]:
+        return {name: head for name, head in super().heads().items() if name != "nsp"}

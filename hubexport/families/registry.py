@@ -65,14 +65,7 @@ def choose(
 def _recognise(
     known: list[type[Family]], configuration: Configuration, source: TensorSource
 ) -> tuple[type[Family], str]:
-    model_type = configuration.values.get("model_type") or ""
-    if configuration.kind == "model_garden":
-        said = f"encoder type {configuration.encoder_type}"
-        candidates = [f for f in known if configuration.encoder_type in f.encoder_types]
-    else:
-        form = "a configuration of google-research/bert's form"
-        said = f"model_type {model_type}" if model_type else form
-        candidates = [f for f in known if model_type in f.model_types]
+    said, candidates = _candidates(known, configuration, source)
     marked = {
         family.marker
         for family in known
@@ -95,3 +88,35 @@ def _recognise(
         "if the model has the architecture of one of these, pass that to `hubexport encoder` as "
         f"--family: {', '.join(family.name for family in known)}.",
     )
+
+
+def _candidates(
+    known: list[type[Family]], configuration: Configuration, source: TensorSource
+) -> tuple[str, list[type[Family]]]:
+    """What the configuration says, a phrase, and the families that may be meant."""
+    if configuration.kind == "model_garden":
+        said = f"encoder type {configuration.encoder_type}"
+        return said, [f for f in known if configuration.encoder_type in f.encoder_types]
+    if model_type := configuration.values.get("model_type") or "":
+        return f"model_type {model_type}", [f for f in known if model_type in f.model_types]
+    # Files without a model_type are google-research/bert's, or older than it: RoBERTa's have the
+    # very keys of BERT's, so only tensors tell them apart.
+    signs = {
+        family: [
+            *(["the keys " + ", ".join(sorted(family.keys))] if _has_keys(family, configuration)
+              else []),
+            *family.signs(configuration, source),
+        ]
+        for family in known
+    }  # fmt: skip
+    if shown := [family for family in known if signs[family]]:
+        said = "; ".join(f"{family.title}: {', '.join(signs[family])}" for family in shown)
+        if len(shown) == 1:
+            return f"no model_type, but {', '.join(signs[shown[0]])}", shown
+        return f"no model_type, and signs of several families ({said})", []
+    form = "a configuration of google-research/bert's form"
+    return form, [family for family in known if "" in family.model_types]
+
+
+def _has_keys(family: type[Family], configuration: Configuration) -> bool:
+    return bool(family.keys) and family.keys <= configuration.values.keys()

@@ -11,7 +11,7 @@ from hubexport.families.registry import register
 from hubexport.families.tensor_map import Part, dense, layer_norm, table
 
 if TYPE_CHECKING:
-    from hubexport.networks.transformer import TransformerBlock
+    from hubexport.networks.transformer import Layer
     from hubexport.networks.variables import NamedVariables
 
 
@@ -29,7 +29,7 @@ class TalkingHeads(Bert):
         A = self.config.num_attention_heads
         return super().attention(layer, tf2, hugging_face) + [
             table(f"{layer}/attention/self/{name}", A, A,
-                  tf2=f"{tf2}/_attention_layer/{name}", hugging_face="")
+                  tf2=f"{tf2}/_attention_layer/{name}")
             for name in ("pre_softmax_weight", "post_softmax_weight")
         ]
 
@@ -38,22 +38,22 @@ class TalkingHeads(Bert):
         block = f"{tf2}/_feedforward_block"
         return [
             dense(f"{layer}/intermediate/dense", H, I,
-                  tf2=f"{block}/_intermediate_dense/0", hugging_face=""),
+                  tf2=f"{block}/_intermediate_dense/0"),
             dense(f"{layer}/gate/dense", H, I,
-                  tf2=f"{block}/_gate_dense/0", hugging_face=""),
+                  tf2=f"{block}/_gate_dense/0"),
             dense(f"{layer}/output/dense", I, H,
-                  tf2=f"{block}/_output_dense/0", hugging_face=""),
+                  tf2=f"{block}/_output_dense/0"),
             layer_norm(f"{layer}/output/LayerNorm", H,
-                       tf2=f"{block}/_output_layer_norm/0", hugging_face=""),
+                       tf2=f"{block}/_output_layer_norm/0"),
         ]
     # fmt: on
 
-    def block(self, variables: NamedVariables, layer: str) -> TransformerBlock:
+    def attention_layer(self, variables: NamedVariables, scope: str) -> Layer:
         from hubexport.networks.attention import TalkingHeadsAttention
-        from hubexport.networks.feed_forward import GatedFeedForward
-        from hubexport.networks.transformer import TransformerBlock
 
-        return TransformerBlock(
-            TalkingHeadsAttention(self.config, variables, f"{layer}/attention"),
-            GatedFeedForward(self.config, variables, layer),
-        )
+        return TalkingHeadsAttention(self.config, variables, scope)
+
+    def feed_forward_layer(self, variables: NamedVariables, scope: str) -> Layer:
+        from hubexport.networks.feed_forward import GatedFeedForward
+
+        return GatedFeedForward(self.config, variables, scope)

@@ -8,64 +8,23 @@ table into `Weight`s: which tensor fills which variable, and what is done to it 
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
+from hubexport.families.transforms import (
+    AS_IS,
+    TRANSPOSED,
+    AsIs,
+    HeadsMerged,
+    Shape,
+    chain,
+)
 
-Shape = tuple[int, ...]
+TORCH = ("hugging_face", "fairseq")
+"""Layouts of PyTorch, whose dense layers keep [out, in]."""
 
-
-@dataclasses.dataclass(frozen=True)
-class AsIs:
-    """The tensor is the variable's value."""
-
-    def source_shape(self, shape: Shape) -> Shape:
-        """The shape that the checkpoint's tensor must have for a variable of this shape."""
-        return shape
-
-    def __call__(self, value: np.ndarray, shape: Shape) -> np.ndarray:
-        return value
-
-
-@dataclasses.dataclass(frozen=True)
-class Transposed(AsIs):
-    """torch.nn.Linear keeps [out, in]; TensorFlow's kernels are [in, out]."""
-
-    def source_shape(self, shape: Shape) -> Shape:
-        return shape[::-1]
-
-    def __call__(self, value: np.ndarray, shape: Shape) -> np.ndarray:
-        return value.T
-
-
-@dataclasses.dataclass(frozen=True)
-class HeadsMerged(AsIs):
-    """Keras' attention keeps the head axis: [H, A, D], [A, D] or [A, D, H], the same bytes."""
-
-    split: Shape
-
-    def source_shape(self, shape: Shape) -> Shape:
-        assert math.prod(self.split) == math.prod(shape), (self.split, shape)
-        return self.split
-
-    def __call__(self, value: np.ndarray, shape: Shape) -> np.ndarray:
-        return value.reshape(shape)
-
-
-@dataclasses.dataclass(frozen=True)
-class FirstRows(AsIs):
-    """The first rows of a table of `rows`: fewer positions than the model was trained with."""
-
-    rows: int
-
-    def source_shape(self, shape: Shape) -> Shape:
-        return (self.rows, *shape[1:])
-
-    def __call__(self, value: np.ndarray, shape: Shape) -> np.ndarray:
-        return value[: shape[0]]
-
-
-AS_IS, TRANSPOSED = AsIs(), Transposed()
+Name = str | tuple[str, ...]
+"""A name in a layout, or several of which a checkpoint has one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,68 +45,100 @@ class Weight:
 
 
 @dataclasses.dataclass(frozen=True)
+class Leaf:
+    """One weight of a part.
+
+    Attributes:
+      name: kernel, bias, gamma, beta, or empty for a variable that is named by the scope alone.
+      shape: of the variable.
+      transforms: by layout; those that are not in it keep the variable as it is.
+    """
+
+    name: str
+    shape: Shape
+    transforms: Mapping[str, AsIs] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Part:
     """A layer of the network with its weights, and its name in each layout.
 
     Attributes:
       scope: of its variables, as in google-research/bert without the leading `bert/`.
-      leaves: (leaf, shape, transform from tf2, transform from hugging_face) of each weight; leaf
-        is kernel, bias, gamma, beta, or empty for a variable that is named by the scope alone.
-      tf2: attribute path below the encoder (or head) object in Model Garden.
-      hugging_face: module path in `BertModel` (or `BertForPreTraining`) of transformers.
-      tf1: scope in google-research/bert; `bert/` + scope unless given.
+      leaves: its weights.
+      names: layout -> name there, to which the layout's word for the leaf is added, or put in the
+        place of `{}`. In `tf1`, a part without a name has `bert/` and its scope.
+      base: whether the names are below the encoder's own prefix or root; those of heads are not.
     """
 
     scope: str
-    leaves: tuple[tuple[str, Shape, AsIs, AsIs], ...]
-    tf2: str
-    hugging_face: str
-    tf1: str = ""
+    leaves: tuple[Leaf, ...]
+    names: Mapping[str, Name]
+    base: bool = True
+
+    def renamed(self, **names: Name) -> Part:
+        """The same with other names in some layouts."""
+        return dataclasses.replace(self, names={**self.names, **names})
+
+    def fused(self, layout: str, name: Name, cut: AsIs) -> Part:
+        """The same where a layout of PyTorch keeps several layers' tensors as one.
+
+        Args:
+          layout: the layout.
+          name: of the tensors there.
+          cut: what takes this part's share of kernel and bias out of them.
+        """
+        leaves = tuple(
+            dataclasses.replace(
+                leaf,
+                transforms={
+                    **leaf.transforms,
+                    layout: chain(cut, TRANSPOSED) if leaf.name == "kernel" else cut,
+                },
+            )
+            for leaf in self.leaves
+        )
+        return dataclasses.replace(self, leaves=leaves).renamed(**{layout: name})
 
 
-def dense(scope: str, size_in: int, size_out: int, **names: str) -> Part:
+def dense(scope: str, size_in: int, size_out: int, *, base: bool = True, **names: Name) -> Part:
     """kernel [size_in, size_out] and bias [size_out]."""
-    return Part(
-        scope,
-        (
-            ("kernel", (size_in, size_out), AS_IS, TRANSPOSED),
-            ("bias", (size_out,), AS_IS, AS_IS),
-        ),
-        **names,
-    )
+    kernel = Leaf("kernel", (size_in, size_out), dict.fromkeys(TORCH, TRANSPOSED))
+    return Part(scope, (kernel, Leaf("bias", (size_out,))), names, base)
 
 
-def dense_to_heads(scope: str, size_in: int, heads: int, head_size: int, **names: str) -> Part:
+def dense_to_heads(scope: str, size_in: int, heads: int, head_size: int, **arguments: Any) -> Part:
     """Projection to attention heads: kernel [size_in, A * D], bias [A * D]."""
-    size_out = heads * head_size
-    return Part(
-        scope,
-        (
-            ("kernel", (size_in, size_out), HeadsMerged((size_in, heads, head_size)), TRANSPOSED),
-            ("bias", (size_out,), HeadsMerged((heads, head_size)), AS_IS),
-        ),
-        **names,
+    part = dense(scope, size_in, heads * head_size, **arguments)
+    return _with_tf2(
+        part, HeadsMerged((size_in, heads, head_size)), HeadsMerged((heads, head_size))
     )
 
 
-def dense_from_heads(scope: str, heads: int, head_size: int, size_out: int, **names: str) -> Part:
+def dense_from_heads(
+    scope: str, heads: int, head_size: int, size_out: int, **arguments: Any
+) -> Part:
     """Projection of the heads' outputs: kernel [A * D, size_out], bias [size_out]."""
-    size_in = heads * head_size
-    return Part(
-        scope,
-        (
-            ("kernel", (size_in, size_out), HeadsMerged((heads, head_size, size_out)), TRANSPOSED),
-            ("bias", (size_out,), AS_IS, AS_IS),
-        ),
-        **names,
+    part = dense(scope, heads * head_size, size_out, **arguments)
+    return _with_tf2(part, HeadsMerged((heads, head_size, size_out)), AS_IS)
+
+
+def _with_tf2(part: Part, *transforms: AsIs) -> Part:
+    leaves = tuple(
+        dataclasses.replace(leaf, transforms={**leaf.transforms, "tf2": transform})
+        for leaf, transform in zip(part.leaves, transforms, strict=True)
     )
+    return dataclasses.replace(part, leaves=leaves)
 
 
-def layer_norm(scope: str, size: int, **names: str) -> Part:
+def layer_norm(scope: str, size: int, *, base: bool = True, **names: Name) -> Part:
     """gamma [size] and beta [size]."""
-    return Part(scope, (("gamma", (size,), AS_IS, AS_IS), ("beta", (size,), AS_IS, AS_IS)), **names)
+    return Part(scope, (Leaf("gamma", (size,)), Leaf("beta", (size,))), names, base)
 
 
-def table(scope: str, *shape: int, transform: AsIs = AS_IS, **names: str) -> Part:
-    """A single variable, named by its scope."""
-    return Part(scope, (("", shape, transform, transform),), **names)
+def table(
+    scope: str, *shape: int, transform: AsIs = AS_IS, base: bool = True, **names: Name
+) -> Part:
+    """A single variable, named by its scope; the transform is that of every layout."""
+    transforms = dict.fromkeys(("tf1", "tf2", *TORCH), transform)
+    return Part(scope, (Leaf("", shape, transforms),), names, base)

@@ -5,26 +5,24 @@ from __future__ import annotations
 import collections
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import HubexportError
 from hubexport.families import configuration as configurations
+from hubexport.families.carried import carried_heads, spelled_heads
 from hubexport.families.dimensions import Dimensions
 from hubexport.families.family import Family
-from hubexport.families.registry import choose, families
+from hubexport.families.heads import TENSORS
+from hubexport.families.opening import Opened
+from hubexport.families.registry import families
+from hubexport.families.tensor_map import Part
 
 Parts = dict[str, tuple[int, int | None]]
 """Part -> number of its tensors found, and of all of them where a family says so."""
 
-# Where no family's tables can be asked: parts by the names that their tensors have anywhere.
-_PARTS = {
-    "pooler": r"(.*[/.])?(pooler[/.]dense|_pooler_layer|pooler_transform|cls_transform)[/.].*",
-    "mlm": r"(.*[/.])?(cls[/.]predictions[/.]|masked_lm/(?!embedding_table)).*"
-    r"|(.*/)?mlm/.*|lm_head\..*",
-    "nsp": r"(.*[/.])?(cls[/.]seq_relationship|next_sentence)[/.].*",
-}
+_POOLER = r"(.*[/.])?(pooler[/.]dense|_pooler_layer|pooler_transform|cls_transform)[/.].*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Finding:
         """Where the configuration and the tensors differ."""
         if self.model is None or sizes is None:
             return []
-        said = vars(self.model.config)
+        said = {**vars(self.model.config), "max_position_embeddings": _position_rows(self.model)}
         return [
             f"{name}: {value:,} in the tensors, {said[name]:,} in the configuration"
             for name, value in vars(sizes).items()
@@ -93,8 +91,7 @@ def find_model(source: TensorSource, sizes: Dimensions | None, state: Iterable[s
         # Such a configuration is BERT's if anything, and these tensors are not.
         return Finding(configuration, None, None, _NOT_BERT, None, _by_names(names))
     try:
-        family, evidence = choose(None, configuration, source)
-        model = family(configuration, source, {})
+        model, evidence = Opened(source, configuration).model()
         encoder = _count(source, model, model.encoder())
     except HubexportError as error:
         evidence = f"not recognised: {_short(error)}"
@@ -144,19 +141,33 @@ def _names(source: TensorSource, state: set[str]) -> dict[str, tuple[str, ...]]:
     }
 
 
+def _position_rows(model: Family) -> int | None:
+    """Rows of the checkpoint's table of positions, as the configuration has it."""
+    weights = {weight.variable: weight for weight in model.names.weights(model.encoder())}
+    weight = weights.get("embeddings/position_embeddings")
+    return weight.transform.source_shape(weight.shape)[0] if weight else None
+
+
 def _by_names(names: dict[str, tuple[str, ...]]) -> Parts:
-    patterns = {part: re.compile(pattern) for part, pattern in _PARTS.items()}
-    for family in families().values():
-        patterns |= {part: p for part, p in family.other_heads.items() if part not in patterns}
+    """Where no family's tables can be asked."""
+    patterns = {"pooler": re.compile(_POOLER)}
+    patterns |= {part: re.compile(pattern) for part, pattern in TENSORS.items()}
     return _matching(names, patterns)
 
 
 def _by_family(source: TensorSource, model: Family, names: dict[str, tuple[str, ...]]) -> Parts:
-    tables = {"pooler": [model.pooler("pooler")], **model.heads()}
+    poolers = {
+        name: part for name, part in model.poolers("pooler").items() if model.names.knows(part)
+    }
+    tables: dict[str, Sequence[Part]] = {}
+    if "checkpoint" in poolers:
+        tables["pooler"] = [poolers["checkpoint"]]
+    heads = spelled_heads(model)
+    tables |= {" or ".join(group): heads[group[0]].parts for group in carried_heads(model)}
     parts: Parts = {name: _count(source, model, table) for name, table in tables.items()}
-    for head in model.heads():
-        pooler = model.head_pooler(head, "pooler")
-        tables[f"pooler of {head}"] = [pooler] if pooler else []
+    for head in heads.values():
+        if head.pooler is not None and model.names.knows(head.pooler.part):
+            tables[f"pooler of {head.scope}"] = [head.pooler.part]
     claimed = {
         tensor.name
         for table in tables.values()

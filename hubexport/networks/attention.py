@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
-from hubexport.networks.layers import Dense, LayerNorm, dropout
+from hubexport.networks.layers import Dense, dropout
 from hubexport.networks.variables import NamedVariables, in_dtype
 
 
@@ -66,7 +67,7 @@ def _scaled(x: tf.Tensor, factor: float) -> tf.Tensor:
 
 
 class SelfAttention(tf.Module):
-    """Multi-head scaled dot-product attention (arxiv.org/abs/1706.03762), residual and norm."""
+    """Multi-head scaled dot-product attention (arxiv.org/abs/1706.03762)."""
 
     def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
         super().__init__()
@@ -76,28 +77,21 @@ class SelfAttention(tf.Module):
         self.key = Dense(variables, f"{scope}/self/key", c.hidden_size, c.hidden_size)
         self.value = Dense(variables, f"{scope}/self/value", c.hidden_size, c.hidden_size)
         self.output = Dense(variables, f"{scope}/output/dense", c.hidden_size, c.hidden_size)
-        self.norm = LayerNorm(
-            variables, f"{scope}/output/LayerNorm", c.hidden_size, c.layer_norm_eps
-        )
         self.scales = ScoreScales.of(c)
         self.attention_dropout_rate = c.attention_probs_dropout_prob
-        self.hidden_dropout_rate = c.hidden_dropout_prob
 
-    def __call__(
-        self, x: tf.Tensor, bias: tf.Tensor, shape: tf.Tensor, training: bool
-    ) -> tf.Tensor:
+    def __call__(self, x: tf.Tensor, state: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
         """One attention layer.
 
         Args:
           x: [B * S, H], in the network's dtype.
-          bias: [B, 1, 1, S], of `mask_bias`.
-          shape: [2] int32, B and S.
+          state: `bias`, up to [B, A, S, S], of `mask_bias`; `shape`, [2] int32, B and S.
           training: whether dropout is active.
 
         Returns:
           [B * S, H], of x's dtype.
         """
-        heads_shape = tf.concat([shape, [self.heads, self.head_size]], axis=0)
+        heads_shape = tf.concat([state["shape"], [self.heads, self.head_size]], axis=0)
 
         # Transposed by einsum: tf.transpose of floats goes to oneDNN, which on CPUs takes 60 to 130
         # microseconds for a sequence that Einsum's own transposition has done in 20 to 50.
@@ -107,12 +101,11 @@ class SelfAttention(tf.Module):
         query = _scaled(self.query(x), self.scales.query)
         scores = tf.matmul(split_heads(query), split_heads(self.key(x)), transpose_b=True)
         scores = _scaled(scores, self.scales.scores)  # [B, A, S, S]
-        probabilities = self.probabilities(scores, bias)
+        probabilities = self.probabilities(scores, state["bias"])
         probabilities = dropout(probabilities, self.attention_dropout_rate, training)
         context = tf.matmul(probabilities, split_heads(self.value(x)))  # [B, A, S, D]
         # x's shape, not [-1, H]: what is not known to be as large as x is not fused with it.
-        context = tf.reshape(tf.einsum("basd->bsad", context), tf.shape(x))
-        return self.norm(x + dropout(self.output(context), self.hidden_dropout_rate, training))
+        return self.output(tf.reshape(tf.einsum("basd->bsad", context), tf.shape(x)))
 
     def probabilities(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Scores [B, A, S, S], of which `scales.widened` is still to be applied -> weights

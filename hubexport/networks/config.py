@@ -13,9 +13,13 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
-    """Everything that shapes the network, in the terms of google-research/bert.
+    """What shapes every network, in the terms of google-research/bert; families add their own.
 
     Attributes:
+      max_position_embeddings: the longest sequence; None where there is no limit.
+      type_vocab_size: 0 where the network has no token types. `input_type_ids` has no influence
+        where it is 0 or 1.
+      pad_token_id: what preprocessors fill sequences with.
       dtype: of `DTYPES`, what matmuls and activations are computed in. Layer norms, the softmax
         and outputs are float32 whatever it is. How the checkpoint keeps its tensors is another
         matter.
@@ -29,13 +33,14 @@ class EncoderConfig:
     num_hidden_layers: int
     num_attention_heads: int
     intermediate_size: int
-    max_position_embeddings: int
+    max_position_embeddings: int | None
     type_vocab_size: int
     embedding_size: int
     hidden_act: str
     layer_norm_eps: float
     hidden_dropout_prob: float
     attention_probs_dropout_prob: float
+    pad_token_id: int = 0
     dtype: str = "float32"
     variable_dtype: str = "float32"
 
@@ -52,7 +57,9 @@ class EncoderConfig:
             if type(getattr(self, name)) not in (int, float) or not 0 <= getattr(self, name) < 1
         ]
         positions = self.max_position_embeddings
-        if isinstance(positions, bool) or not isinstance(positions, int) or positions < 1:
+        if positions is None:
+            pass
+        elif isinstance(positions, bool) or not isinstance(positions, int) or positions < 1:
             wrong.append(f"max_position_embeddings {positions!r}; at least 1")
         if self.hidden_act not in ACTIVATIONS:
             wrong.append(f"hidden_act {self.hidden_act!r}; {', '.join(ACTIVATIONS)}")

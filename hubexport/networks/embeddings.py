@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
@@ -13,18 +15,28 @@ class BertEmbeddings(tf.Module):
     """Sum of word, position and token type embeddings, normalized.
 
     Where `embedding_size` is not the hidden size, a dense layer follows (factorized embeddings,
-    arxiv.org/abs/1909.11942).
+    arxiv.org/abs/1909.11942). Where `type_vocab_size` is 0 there are no token types.
+
+    Args:
+      config: of the network.
+      variables: where the tables are.
+      position_rows: of the table of positions, where it has others than positions.
     """
 
-    def __init__(self, config: EncoderConfig, variables: Variables):
+    def __init__(
+        self, config: EncoderConfig, variables: Variables, position_rows: int | None = None
+    ):
         super().__init__()
         c, size = config, config.embedding_size
+        self.config = c
         self.word_embeddings = variables("embeddings/word_embeddings", c.vocab_size, size)
-        self.position_embeddings = variables(
-            "embeddings/position_embeddings", c.max_position_embeddings, size
-        )
-        self.token_type_embeddings = variables(
-            "embeddings/token_type_embeddings", c.type_vocab_size, size
+        rows = position_rows or c.max_position_embeddings
+        assert rows is not None
+        self.position_embeddings = variables("embeddings/position_embeddings", rows, size)
+        self.token_type_embeddings = (
+            variables("embeddings/token_type_embeddings", c.type_vocab_size, size)
+            if c.type_vocab_size
+            else None
         )
         self.norm = LayerNorm(variables, "embeddings/LayerNorm", size, c.layer_norm_eps)
         self.projection = (
@@ -32,22 +44,57 @@ class BertEmbeddings(tf.Module):
             if size != c.hidden_size
             else None
         )
-        self.embedding_size = size
-        self.dropout_rate = c.hidden_dropout_prob
-        self.dtype = c.dtype
 
-    def __call__(self, word_ids: tf.Tensor, type_ids: tf.Tensor, training: bool) -> tf.Tensor:
-        """[B, S] int32 ids and token types -> [B * S, H] in the network's dtype.
+    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
+        """The encoder's inputs, int32 [B, S] -> [B * S, H] in the network's dtype.
 
         Summed and normalized in float32: casting rows is cheap, casting tables is not.
         """
-        shape = tf.shape(word_ids)  # [B, S]
-        words = tf.gather(self.word_embeddings, word_ids)  # [B, S, E]
-        types = tf.gather(self.token_type_embeddings, type_ids)  # [B, S, E]
-        # A slice, not a gather: a sequence longer than the table is an error on every device.
-        positions = tf.slice(
-            self.position_embeddings, [0, 0], tf.stack([shape[1], self.embedding_size])
-        )  # [S, E]
-        x = tf.reshape(words + types + positions, [-1, self.embedding_size])  # [B * S, E]
-        x = dropout(tf.cast(self.norm(x), self.dtype), self.dropout_rate, training)
+        c, size = self.config, self.config.embedding_size
+        word_ids = inputs["input_word_ids"]
+        x = tf.gather(self.word_embeddings, word_ids)  # [B, S, E]
+        if self.token_type_embeddings is not None:
+            x = x + self.types(inputs["input_type_ids"])
+        x = tf.reshape(x + self.positions(word_ids), [-1, size])  # [B * S, E]
+        x = dropout(tf.cast(self.norm(x), c.dtype), c.hidden_dropout_prob, training)
         return x if self.projection is None else self.projection(x)
+
+    def types(self, type_ids: tf.Tensor) -> tf.Tensor:
+        """Embeddings of token types [B, S]: [B, S, E], or what is added to all alike."""
+        return tf.gather(self.token_type_embeddings, type_ids)
+
+    def positions(self, word_ids: tf.Tensor) -> tf.Tensor:
+        """Embeddings of the positions of ids [B, S]: [S, E], or [B, S, E]."""
+        length = tf.shape(word_ids)[1]
+        return self.first_positions(length)
+
+    def first_positions(self, rows: tf.Tensor) -> tf.Tensor:
+        """The first rows of the table: [rows, E].
+
+        A slice, not a gather: a sequence longer than the table is an error on every device.
+        """
+        size = self.config.embedding_size
+        return tf.slice(self.position_embeddings, [0, 0], tf.stack([rows, size]))
+
+
+class PaddedPositionEmbeddings(BertEmbeddings):
+    """RoBERTa's: positions are counted from the ids, and padding has a position of its own.
+
+    Row 0 of the table is padding's, row n the n-th token's that is not padding (fairseq's
+    `make_positions`, less its offset). A single token type is added to all tokens, whatever
+    `input_type_ids` says.
+    """
+
+    def __init__(self, config: EncoderConfig, variables: Variables):
+        assert config.max_position_embeddings is not None
+        super().__init__(config, variables, position_rows=config.max_position_embeddings + 1)
+
+    def types(self, type_ids: tf.Tensor) -> tf.Tensor:
+        if self.config.type_vocab_size == 1:
+            return tf.reshape(self.token_type_embeddings, [-1])  # [E]
+        return super().types(type_ids)
+
+    def positions(self, word_ids: tf.Tensor) -> tf.Tensor:
+        is_token = tf.cast(tf.not_equal(word_ids, self.config.pad_token_id), tf.int32)
+        numbers = tf.cumsum(is_token, axis=1) * is_token  # [B, S]
+        return tf.gather(self.first_positions(tf.shape(word_ids)[1] + 1), numbers)

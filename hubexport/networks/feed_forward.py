@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
-from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm, dropout
+from hubexport.networks.layers import ACTIVATIONS, Dense
 from hubexport.networks.variables import NamedVariables
 
 
 class FeedForward(tf.Module):
-    """Two dense layers with an activation between them, residual and norm: [N, H] -> [N, H]."""
+    """Two dense layers with an activation between them: [N, H] -> [N, H]."""
 
     def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
         super().__init__()
@@ -19,15 +21,10 @@ class FeedForward(tf.Module):
             variables, f"{scope}/intermediate/dense", c.hidden_size, c.intermediate_size
         )
         self.output = Dense(variables, f"{scope}/output/dense", c.intermediate_size, c.hidden_size)
-        self.norm = LayerNorm(
-            variables, f"{scope}/output/LayerNorm", c.hidden_size, c.layer_norm_eps
-        )
         self.activation = ACTIVATIONS[c.hidden_act]
-        self.dropout_rate = c.hidden_dropout_prob
 
-    def __call__(self, x: tf.Tensor, training: bool) -> tf.Tensor:
-        output = dropout(self.output(self.hidden(x)), self.dropout_rate, training)
-        return self.norm(x + output)
+    def __call__(self, x: tf.Tensor, state: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
+        return self.output(self.hidden(x))
 
     def hidden(self, x: tf.Tensor) -> tf.Tensor:
         """[N, H] -> [N, I]."""

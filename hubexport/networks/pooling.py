@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
-from hubexport.networks.layers import Dense
+from hubexport.networks.layers import ACTIVATIONS, Dense
 from hubexport.networks.variables import Variables
 
 Pooling = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -15,16 +15,20 @@ Pooling = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class FirstTokenDense(tf.Module):
-    """BERT's pooler: tanh of a dense layer on the first token, in the network's dtype."""
+    """An activated dense layer on the first token, in the network's dtype; BERT's pooler is tanh
+    of one."""
 
-    def __init__(self, config: EncoderConfig, variables: Variables, scope: str):
+    def __init__(
+        self, config: EncoderConfig, variables: Variables, scope: str, activation: str = "tanh"
+    ):
         super().__init__()
         self.dense = Dense(variables, scope, config.hidden_size, config.hidden_size)
+        self.activation = {"tanh": tf.tanh, **ACTIVATIONS}[activation]
         self.dtype = config.dtype
 
     def __call__(self, sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         first = tf.cast(sequence[:, 0], self.dtype)
-        return tf.cast(tf.tanh(self.dense(first)), tf.float32)
+        return tf.cast(self.activation(self.dense(first)), tf.float32)
 
 
 def first_token(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -2,76 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import tensorflow as tf
 
-from hubexport.networks.attention import SelfAttention, mask_bias
-from hubexport.networks.embeddings import BertEmbeddings
-from hubexport.networks.feed_forward import FeedForward
+from hubexport.networks.attention import mask_bias
+from hubexport.networks.layers import LayerNorm, dropout
 from hubexport.networks.variables import NamedVariables
 
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 """Keys of an encoder's inputs, each int32 [batch, sequence]."""
 
+State = Mapping[str, tf.Tensor]
+"""What is made of the inputs once for all blocks: `bias`, added to attention scores, up to
+[B, A, S, S]; `shape`, [2] int32, B and S; and what a family adds."""
+
+
+class Layer(Protocol):
+    """A part of a block: [B * S, H] -> [B * S, H]."""
+
+    def __call__(self, x: tf.Tensor, state: State, training: bool) -> tf.Tensor: ...
+
+
+class PostNorm(tf.Module):
+    """norm(x + layer(x)), as the Transformer was published (arxiv.org/abs/1706.03762)."""
+
+    def __init__(self, layer: Layer, norm: LayerNorm, dropout_rate: float):
+        super().__init__()
+        self.layer, self.norm, self.dropout_rate = layer, norm, dropout_rate
+
+    def __call__(self, x: tf.Tensor, state: State, training: bool) -> tf.Tensor:
+        return self.norm(x + dropout(self.layer(x, state, training), self.dropout_rate, training))
+
+
+class PreNorm(tf.Module):
+    """x + layer(norm(x)): the sum itself is never normalized, and grows from block to block."""
+
+    def __init__(self, layer: Layer, norm: LayerNorm, dropout_rate: float):
+        super().__init__()
+        self.layer, self.norm, self.dropout_rate = layer, norm, dropout_rate
+
+    def __call__(self, x: tf.Tensor, state: State, training: bool) -> tf.Tensor:
+        return x + dropout(self.layer(self.norm(x), state, training), self.dropout_rate, training)
+
 
 class TransformerBlock(tf.Module):
-    """Attention, then feed-forward: post-norm, each with its own residual."""
+    """Layers one after another: attention, then feed-forward, each with its own residual."""
 
-    def __init__(self, attention: SelfAttention, feed_forward: FeedForward):
+    def __init__(self, *layers: Layer):
         super().__init__()
-        self.attention = attention
-        self.feed_forward = feed_forward
+        self.layers = layers
 
-    def __call__(
-        self, x: tf.Tensor, bias: tf.Tensor, shape: tf.Tensor, training: bool
-    ) -> tf.Tensor:
-        """[B * S, H] -> [B * S, H]; arguments as of `SelfAttention`."""
-        return self.feed_forward(self.attention(x, bias, shape, training), training)
+    def __call__(self, x: tf.Tensor, state: State, training: bool) -> tf.Tensor:
+        for layer in self.layers:
+            x = layer(x, state, training)
+        return x
 
 
-MakeBlock = Callable[[NamedVariables, str], Callable[..., tf.Tensor]]
+MakeBlock = Callable[[NamedVariables, str], Layer]
 """Makes a block of the variables below a scope."""
 
 
 class Stack:
-    """Blocks that differ in their variables alone, the graph of which is made once.
+    """Blocks, the graph of each kind of which is made once.
 
-    Of twelve blocks, a SavedModel then holds one, and twelve calls of it. That is less to trace,
-    save, load and differentiate; what runs is the same, since TensorFlow puts a function's body
-    in the place of its call before it optimizes a graph.
+    Of twelve blocks that differ in their variables alone, a SavedModel then holds one, and twelve
+    calls of it. That is less to trace, save, load and differentiate; what runs is the same, since
+    TensorFlow puts a function's body in the place of its call before it optimizes a graph.
 
     Args:
-      make_block: of a family.
       variables: all of the network.
-      scopes: one for each block.
+      blocks: what makes each block, and its scope. Those of an equal maker are of one kind; those
+        of an equal scope share their variables.
     """
 
-    def __init__(self, make_block: MakeBlock, variables: NamedVariables, scopes: Sequence[str]):
-        self._weights = [_asked_for(make_block, variables, scope) for scope in scopes]
+    def __init__(self, variables: NamedVariables, blocks: Sequence[tuple[MakeBlock, str]]):
+        functions = {make: _graph(make) for make, _ in blocks}
+        self._blocks = [
+            (functions[make], _asked_for(make, variables, scope)) for make, scope in blocks
+        ]
 
-        def transformer_block(
-            x: tf.Tensor,
-            bias: tf.Tensor,
-            shape: tf.Tensor,
-            weights: dict[str, tf.Tensor],
-            training: bool,
-        ) -> tf.Tensor:
-            def given(name: str, *shape: int, dense: bool = False) -> tf.Tensor:
-                return weights[name]
-
-            return make_block(given, "block")(x, bias, shape, training)
-
-        self._block = tf.function(transformer_block, autograph=False)
-
-    def __call__(
-        self, x: tf.Tensor, bias: tf.Tensor, shape: tf.Tensor, training: bool
-    ) -> Iterator[tf.Tensor]:
-        """The output of each block, [B * S, H]; arguments as of `SelfAttention`."""
-        for weights in self._weights:
+    def __call__(self, x: tf.Tensor, state: State, training: bool) -> Iterator[tf.Tensor]:
+        """The output of each block, [B * S, H]."""
+        for block, weights in self._blocks:
             values = {name: tf.convert_to_tensor(weight) for name, weight in weights.items()}
-            x = self._block(x, bias, shape, values, training)
+            x = block(x, dict(state), values, training)
             yield x
+
+
+def _graph(make_block: MakeBlock) -> Callable[..., tf.Tensor]:
+    """A block of one kind as a function of its weights."""
+
+    def transformer_block(
+        x: tf.Tensor, state: State, weights: dict[str, tf.Tensor], training: bool
+    ) -> tf.Tensor:
+        def given(name: str, *shape: int, dense: bool = False) -> tf.Tensor:
+            return weights[name]
+
+        return make_block(given, "block")(x, state, training)
+
+    return tf.function(transformer_block, autograph=False)
 
 
 def _asked_for(
@@ -89,16 +120,43 @@ def _asked_for(
     return found
 
 
+class Embeddings(Protocol):
+    """Inputs int32 [B, S] -> [B * S, H]; output layers may be tied to its table of words."""
+
+    word_embeddings: tf.Variable  # [V, E]
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor: ...
+
+
+def masked_state(inputs: Mapping[str, tf.Tensor]) -> State:
+    """The state of attention to all tokens that the mask lets through."""
+    mask = inputs["input_mask"]
+    shape = tf.shape(inputs["input_word_ids"])  # [B, S]
+    return {"bias": mask_bias(mask, shape), "shape": shape}
+
+
 class Encoder(tf.Module):
-    """A stack of blocks over embeddings."""
+    """A stack of blocks over embeddings.
 
-    def __init__(self, embeddings: BertEmbeddings, blocks: Stack):
+    Args:
+      embeddings: makes rows of inputs.
+      blocks: the stack.
+      state: makes what all blocks share.
+      last: norm behind the last block, which networks of `PreNorm` end with.
+    """
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        blocks: Stack,
+        state: Callable[[Mapping[str, tf.Tensor]], State] = masked_state,
+        last: LayerNorm | None = None,
+    ):
         super().__init__()
-        self.embeddings = embeddings
-        self.blocks = blocks
+        self.embeddings, self.blocks, self.state, self.last = embeddings, blocks, state, last
 
-    def __call__(self, inputs: dict[str, tf.Tensor], training: bool) -> list[tf.Tensor]:
-        """The outputs of every block.
+    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool) -> list[tf.Tensor]:
+        """The outputs of every block, the last one's normalized where the network ends so.
 
         Args:
           inputs: int32 [B, S] tensors of the keys in `INPUTS`.
@@ -107,12 +165,10 @@ class Encoder(tf.Module):
         Returns:
           One float32 [B, S, H] per block.
         """
-        word_ids, mask, type_ids = (inputs[key] for key in INPUTS)
-        shape = tf.shape(word_ids)  # [B, S]
-        x = self.embeddings(word_ids, type_ids, training)  # [B * S, H]
-        bias = mask_bias(mask, shape)
-        sequence_shape = tf.concat([shape, [x.shape[-1]]], axis=0)
-        outputs = []
-        for rows in self.blocks(x, bias, shape, training):
-            outputs.append(tf.cast(tf.reshape(rows, sequence_shape), tf.float32))
-        return outputs
+        state = self.state(inputs)
+        x = self.embeddings(inputs, training)  # [B * S, H]
+        sequence_shape = tf.concat([state["shape"], [x.shape[-1]]], axis=0)
+        rows = list(self.blocks(x, state, training))
+        if self.last is not None:
+            rows[-1] = self.last(rows[-1])
+        return [tf.cast(tf.reshape(each, sequence_shape), tf.float32) for each in rows]

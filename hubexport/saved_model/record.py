@@ -19,7 +19,7 @@ from typing import Any
 from hubexport.errors import HubexportError, UsageError
 from hubexport.version import __version__
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RECORD_PATH = Path("assets.extra", "hubexport.json")
 """Where an artifact keeps it; tfhub.dev and TensorFlow leave assets.extra/ alone."""
 
@@ -28,6 +28,7 @@ _FORM = {
     "architecture": dict,
     "checkpoint": dict,
     "environment": dict,
+    "conventions": dict,
     "family": dict,
     "saved_model": dict,
     "warnings": list,

@@ -7,24 +7,36 @@ tensorflow.org/hub/common_saved_model_apis/text (transformer encoders).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
+# Internal: what TensorFlow keeps captured constants as. Saved as an attribute, a constant is a
+# tensor again when loaded; a variable of strings would have to be trained, placed and initialized.
+from tensorflow.python.eager.polymorphic_function.saved_model_utils import TrackableConstant
+
+from hubexport.families.heads import ENCODER_LEAD, Axes, Interface
+from hubexport.networks.heads import Network
 from hubexport.networks.pooling import Pooling
 from hubexport.networks.transformer import INPUTS, Encoder
 
 Tensors = dict[str, Any]
 
 
-class Head(Protocol):
-    """What `hubexport.networks.heads` holds."""
+@dataclasses.dataclass(frozen=True)
+class HeadParts:
+    """A head ready to be saved.
 
-    inputs: tuple[str, ...]
-    output: str
+    Attributes:
+      interface: what it is called with and gives.
+      network: gives its outputs.
+      variables: its own.
+    """
 
-    def __call__(self, inputs: Tensors, outputs: Tensors) -> Tensors: ...
+    interface: Interface
+    network: Network
+    variables: Sequence[tf.Variable]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +49,13 @@ class EncoderParts:
       default: pooling behind `default`; None where that is `pooled_output`.
       heads: by the name of their sub-object.
       variables: the encoder's own, poolings included.
-      head_variables: each head's own.
     """
 
     encoder: Encoder
     pooled_output: Pooling
     default: Pooling | None
-    heads: Mapping[str, Head]
+    heads: Mapping[str, HeadParts]
     variables: Sequence[tf.Variable]
-    head_variables: Mapping[str, Sequence[tf.Variable]]
 
 
 def reusable_encoder(
@@ -80,28 +90,52 @@ def reusable_encoder(
     # autograph off: the functions hold no Python control flow on tensors, and its conversion of
     # every called function would only cost time.
     call = tf.function(encode, autograph=False)
-    root = _sub_object(call, INPUTS, parts.variables)
-    signatures = {"serving_default": _signature(call, INPUTS, without="encoder_outputs")}
+    axes = dict.fromkeys(INPUTS, ENCODER_LEAD)
+    root = _sub_object(call, axes, parts.variables)
+    signatures = {"serving_default": _signature(call, axes, without="encoder_outputs")}
     for name, head in parts.heads.items():
+        interface = head.interface
         head_call = _with_head(call, head)
-        names = (*INPUTS, *head.inputs)
-        variables = [*parts.variables, *parts.head_variables[name]]
-        setattr(root, name, _sub_object(head_call, names, variables))
-        signatures[name] = _signature(head_call, names, only=head.output)
+        axes = {**dict.fromkeys(INPUTS, interface.lead), **interface.inputs}
+        part = _sub_object(head_call, axes, [*parts.variables, *head.variables])
+        if interface.labels:
+            part.labels = TrackableConstant(tf.constant(interface.labels), None)
+        setattr(root, name, part)
+        signatures[name] = _signature(head_call, axes, only=interface.outputs)
     for name, value in attributes.items():
         setattr(root, name, value)
     return root, signatures
 
 
-def _with_head(call: Callable[..., Tensors], head: Head) -> Any:
+def _with_head(call: Callable[..., Tensors], head: HeadParts) -> Any:
+    of_choices = head.interface.lead != ENCODER_LEAD
+
     def predict(inputs: Tensors, training: bool = False) -> Tensors:
         if narrowed := _as_int32(inputs):
             return head_call(narrowed, training=training)
+        if of_choices:  # each a row of its own to the encoder
+            lead = tf.shape(inputs[INPUTS[0]])[:-1]  # [B, C]
+            inputs = {name: _rows(value) for name, value in inputs.items()}
         outputs = call({key: inputs[key] for key in INPUTS}, training=training)
-        return {**outputs, **head(inputs, outputs)}
+        own = head.network(inputs, outputs)
+        if of_choices:
+            outputs = tf.nest.map_structure(lambda value: _choices(value, lead), outputs)
+            own = tuple(tf.reshape(value, lead) for value in own)
+        return {**outputs, **dict(zip(head.interface.outputs, own, strict=True))}
 
     head_call = tf.function(predict, autograph=False)
     return head_call
+
+
+def _rows(value: tf.Tensor) -> tf.Tensor:
+    """[B, C, S] -> [B * C, S]."""
+    shape = tf.shape(value)
+    return tf.reshape(value, tf.stack([shape[0] * shape[1], shape[2]]))
+
+
+def _choices(value: tf.Tensor, lead: tf.Tensor) -> tf.Tensor:
+    """[B * C, ...] -> [B, C, ...]."""
+    return tf.reshape(value, tf.concat([lead, tf.shape(value)[1:]], axis=0))
 
 
 def _as_int32(inputs: Tensors) -> Tensors | None:
@@ -111,13 +145,15 @@ def _as_int32(inputs: Tensors) -> Tensors | None:
     return {name: tf.cast(tensor, tf.int32) for name, tensor in inputs.items()}
 
 
-def _specs(names: Sequence[str], dtype: tf.DType = tf.int32) -> dict[str, tf.TensorSpec]:
-    """[batch, sequence] or [batch, positions] each."""
-    return {name: tf.TensorSpec([None, None], dtype, name=name) for name in names}
+def _specs(inputs: Mapping[str, Axes], dtype: tf.DType = tf.int32) -> dict[str, tf.TensorSpec]:
+    """Each input with its rank; every size may vary."""
+    return {
+        name: tf.TensorSpec([None] * len(axes), dtype, name=name) for name, axes in inputs.items()
+    }
 
 
 def _sub_object(
-    call: Any, inputs: Sequence[str], variables: Sequence[tf.Variable]
+    call: Any, inputs: Mapping[str, Axes], variables: Sequence[tf.Variable]
 ) -> tf.train.Checkpoint:
     # int32 first: those are the traces that the others call, and that a reader of the graph finds.
     for dtype in (tf.int32, tf.int64):
@@ -133,7 +169,11 @@ def _sub_object(
 
 
 def _signature(
-    call: Any, inputs: Sequence[str], *, only: str | None = None, without: str | None = None
+    call: Any,
+    inputs: Mapping[str, Axes],
+    *,
+    only: Collection[str] | None = None,
+    without: str | None = None,
 ) -> Any:
     """A signature over named tensors: TensorFlow Serving takes no lists of outputs."""
 
@@ -142,7 +182,7 @@ def _signature(
         return {
             key: value
             for key, value in outputs.items()
-            if (only is None or key == only) and key != without
+            if (only is None or key in only) and key != without
         }
 
     return tf.function(serve, autograph=False).get_concrete_function(**_specs(inputs))

@@ -13,7 +13,7 @@ import numpy as np
 from hubexport.checkpoints.source import LazyTensor, byte_view, numpy_dtype, read_region
 from hubexport.checkpoints.tensorflow import OBJECT_GRAPH_KEY, VALUE_SUFFIX, read_object_graph
 from hubexport.errors import CheckpointError
-from hubexport.families.tensor_map import AsIs, HeadsMerged, Shape
+from hubexport.families.transforms import AsIs, Shape
 from hubexport.tf_formats import bundle
 
 
@@ -43,7 +43,7 @@ class Value:
 
     def pieces(self) -> Iterator[memoryview]:
         """The value's bytes: float32, little-endian, row-major."""
-        if self.tensor.dtype == "float32" and type(self.transform) in (AsIs, HeadsMerged):
+        if self.tensor.dtype == "float32" and self.transform.keeps_bytes:
             yield from self.tensor.chunks()  # the very bytes of the checkpoint
             return
         value = self.transform(self.tensor.read(), self.shape)

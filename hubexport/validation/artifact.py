@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hubexport.validation.cases import ENCODER_INPUTS, POSITIONS
+from hubexport.families.heads import ENCODER_LEAD, INTERFACES, Axes, Interface
+from hubexport.validation.cases import ENCODER_INPUTS
 from hubexport.validation.devices import Device
 from hubexport.validation.reference_file import layer_name
-
-HEADS: Mapping[str, tuple[str, ...]] = {"mlm": (POSITIONS,), "nsp": ()}
-"""Sub-objects that are run where an artifact has them, with the inputs beside the encoder's."""
 
 Outputs = dict[str, np.ndarray]
 
@@ -25,26 +23,63 @@ class LoadedEncoder:
     Attributes:
       directory: where it lies.
       root: what `tf.saved_model.load` gave.
-      heads: names of `HEADS` that it has.
+      heads: those that it has, as its record declares them; without one, those that it has by the
+        names and with the interfaces of TF-Hub's common API.
     """
 
-    def __init__(self, directory: Path, device: Device):
+    def __init__(self, directory: Path, device: Device, record: Mapping[str, Any] | None = None):
         self.directory, self._device = directory, device
         self.root = device.load(directory)
-        self.heads = [name for name in HEADS if callable(getattr(self.root, name, None))]
+        known = INTERFACES if record is None else {**INTERFACES, **heads_of(record)}
+        self.heads = {
+            name: interface
+            for name, interface in known.items()
+            if callable(getattr(self.root, name, None))
+        }
 
     def part(self, name: str) -> Any:
         """The root for "", or the head of that name."""
         return getattr(self.root, name) if name else self.root
 
     def call(self, name: str, inputs: Mapping[str, np.ndarray], *, training: bool = False) -> Any:
-        """What the root ("") or a head gives for inputs that may hold more than it takes."""
+        """What the root ("") or a head gives for inputs that may hold more than it takes.
+
+        Heads that take several choices for each row get every row as the one choice of its own.
+        """
         import tensorflow as tf
 
-        names = (*ENCODER_INPUTS, *HEADS.get(name, ()))
-        tensors = {key: tf.constant(inputs[key], tf.int32) for key in names}
+        tensors = {key: tf.constant(inputs[key], tf.int32) for key in self.takes(name)}
+        return self.with_rows(name, tensors, self._device.run, training)
+
+    def with_rows(
+        self, name: str, tensors: Mapping[str, Any], run: Callable[..., Any], training: bool = False
+    ) -> Any:
+        """As `call`, of tensors; `run` is called with the function, its inputs and keywords."""
+        import tensorflow as tf
+
         function = self.part(name)
-        return self._device.run(function, tensors, **training_keyword(function, training))
+        keyword = training_keyword(function, training)
+        if not name or self.heads[name].lead == ENCODER_LEAD:
+            return run(function, dict(tensors), **keyword)
+        choices = {key: tf.expand_dims(value, 1) for key, value in tensors.items()}
+        own = self.heads[name].outputs
+        return {
+            key: value if key in own else tf.nest.map_structure(lambda x: tf.squeeze(x, 1), value)
+            for key, value in run(function, choices, **keyword).items()
+        }
+
+    def takes(self, name: str) -> tuple[str, ...]:
+        """Names of the inputs of the root ("") or a head."""
+        return (*ENCODER_INPUTS, *(self.heads[name].inputs if name else ()))
+
+    def head_of(self, output: str) -> str:
+        """The head that gives an output, "" for those of the root."""
+        return next((name for name, head in self.heads.items() if output in head.outputs), "")
+
+    def axes_of(self, output: str) -> Axes:
+        """A head's output's axes, less those of choices: each row is one (see `call`)."""
+        axes = self.heads[self.head_of(output)].outputs[output]
+        return tuple(1 if axis == "C" else axis for axis in axes)
 
     def __call__(self, inputs: Mapping[str, np.ndarray], *, training: bool = False) -> Outputs:
         """Every output of the root, and of each head what the root does not give.
@@ -53,10 +88,15 @@ class LoadedEncoder:
         """
         outputs = flatten(self.call("", inputs, training=training))
         for name in self.heads:
-            if all(key in inputs for key in HEADS[name]):
+            if all(key in inputs for key in self.takes(name)):
                 of_head = flatten(self.call(name, inputs, training=training))
                 outputs |= {key: value for key, value in of_head.items() if key not in outputs}
         return outputs
+
+
+def heads_of(record: Mapping[str, Any]) -> dict[str, Interface]:
+    """The heads that a record declares."""
+    return {name: Interface.of_record(fields) for name, fields in record["heads"].items()}
 
 
 def flatten(outputs: Mapping[str, Any]) -> Outputs:

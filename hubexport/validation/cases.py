@@ -7,14 +7,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hubexport.families.heads import POSITIONS
+
 Tensors = dict[str, np.ndarray]
 
-ENCODER_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
-POSITIONS = "masked_lm_positions"
+TYPES = "input_type_ids"
+ENCODER_INPUTS = ("input_word_ids", "input_mask", TYPES)
+
+MASKED_CASE = "mlm_sentences"
+"""Name of the case of sentences with a masked piece each."""
+
+LEFT_PADDED_CASE = "left_padded"
+"""Name of the case of rows that are padded on the left."""
 
 _PREDICTIONS = 5
 _RAGGED_LENGTH = 32
 _SHORT_LENGTH = 11
+_UNLIMITED_LENGTH = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +55,13 @@ class Case:
 
 
 def random_cases(
-    vocab_size: int, max_position_embeddings: int, type_vocab_size: int, seed: int = 0
+    vocab_size: int,
+    max_position_embeddings: int | None,
+    type_vocab_size: int,
+    seed: int = 0,
+    *,
+    pad_token_id: int = 0,
+    padding_side: str = "right",
 ) -> list[Case]:
     """Cases of random ids, always the same for the same sizes.
 
@@ -56,11 +71,14 @@ def random_cases(
     - `segments`: two segments (all types, where there are more), without padding.
     - `ragged`: rows of many lengths, padding filled with random ids, a mask with a hole in it.
     - `batch_1`: one row of the above alone.
-    - `full_length`: as many tokens as there are positions.
+    - `full_length`: as many tokens as there are positions; 512 where there is no limit.
+    - `left_padded`: rows of many lengths, padded on the left, where the model may be.
     """
+    longest = max_position_embeddings or _UNLIMITED_LENGTH
     generator = np.random.default_rng(seed)
-    short = min(_SHORT_LENGTH, max_position_embeddings)
-    long = min(_RAGGED_LENGTH, max_position_embeddings)
+    type_vocab_size = max(1, type_vocab_size)  # none: the input is taken all the same
+    short = min(_SHORT_LENGTH, longest)
+    long = min(_RAGGED_LENGTH, longest)
 
     def make(name: str, lengths: Sequence[int], size: int, types: int, hole: bool = False) -> Case:
         rows = len(lengths)
@@ -83,19 +101,32 @@ def random_cases(
     ragged_lengths = [long, 1, max(1, long // 2), max(1, long - 1), max(1, long // 3)]
     ragged = make("ragged", ragged_lengths, long, min(2, type_vocab_size), hole=True)
     row = {key: value[2:3] for key, value in ragged.inputs.items()}
-    return [
+    cases = [
         make("one_token", [1, 1, 1], 1, 1),
         make("plain", [short] * 3, short, 1),
         make("segments", [short] * 3, short, type_vocab_size),
         ragged,
         Case("batch_1", row),
-        make(
-            "full_length",
-            [max_position_embeddings],
-            max_position_embeddings,
-            min(2, type_vocab_size),
-        ),
+        make("full_length", [longest], longest, min(2, type_vocab_size)),
     ]
+    if padding_side == "any":
+        lengths = [short, 1, max(1, short // 2)]
+        cases.append(padded_left(make(LEFT_PADDED_CASE, lengths, short, 1), pad_token_id))
+    return cases
+
+
+def padded_left(case: Case, pad_token_id: int) -> Case:
+    """A case that is padded on the right, its padding moved to the left and made of that id."""
+    mask = case.inputs["input_mask"]
+    absent = mask.shape[1] - mask.sum(axis=1)  # [B]
+    columns = (np.arange(mask.shape[1]) - absent[:, np.newaxis]) % mask.shape[1]
+    moved = {
+        name: np.take_along_axis(case.inputs[name], columns, axis=1) for name in ENCODER_INPUTS
+    }
+    moved["input_word_ids"] = np.where(moved["input_mask"], moved["input_word_ids"], pad_token_id)
+    if POSITIONS in case.inputs:
+        moved[POSITIONS] = case.inputs[POSITIONS] + absent[:, np.newaxis]
+    return Case(case.name, {name: value.astype(np.int32) for name, value in moved.items()})
 
 
 def encoder_inputs(inputs: Mapping[str, np.ndarray]) -> Tensors:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from hubexport.validation.cases import Case
+from hubexport.families.heads import INTERFACES, USUAL_CAUSES
+from hubexport.validation.cases import LEFT_PADDED_CASE, Case
 from hubexport.validation.reference_file import layer_name
 from hubexport.validation.results import Measurement
 
@@ -52,10 +53,11 @@ _OF_OUTPUT = {
     "pooled_output": "Usual causes: another pooler (--pooler), a random or transposed pooler "
     "kernel, tanh missing.",
     "default": "Usual causes: a sentence embedding that is pooled or normalized otherwise.",
-    "mlm_logits": "Usual causes: output bias lost, word embeddings not tied, positions off by one, "
-    "another activation or epsilon in the head.",
-    "nsp_logits": "Usual causes: the head reads another pooler than it was trained on, weights "
-    "transposed.",
+    **{
+        output: f"Usual causes: {USUAL_CAUSES[head]}."
+        for head, interface in INTERFACES.items()
+        for output in interface.outputs
+    },
     "sequence_output": "Usual causes: something after the last layer, or its output is another's.",
 }
 
@@ -66,6 +68,11 @@ def _causes(first: int, where: Sequence[str], cases: dict[str, Case], error: flo
         return (
             "the difference is small, so a formula is off rather than a weight: tanh or erf GELU, "
             "epsilon of the layer norms, a mask that is added otherwise, lower precision."
+        )
+    if where == [LEFT_PADDED_CASE]:
+        return (
+            "padding on the left only: positions are not counted from the first token, or not from "
+            "the ids."
         )
     if "one_token" not in where and "plain" not in where:
         if all(cases[name].is_padded for name in where):

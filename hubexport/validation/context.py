@@ -11,10 +11,11 @@ from typing import Any
 
 from hubexport.saved_model.reading import SavedModelSummary, read_saved_model
 from hubexport.validation.artifact import LoadedEncoder
-from hubexport.validation.cases import Case, random_cases
+from hubexport.validation.cases import TYPES, Case, random_cases
 from hubexport.validation.devices import Device, Precision
 from hubexport.validation.graph_dtype import dtype_of_graph
 from hubexport.validation.reference_file import Reference
+from hubexport.validation.sizes import POSITION_LIMIT, sizes_of
 from hubexport.validation.tolerance import ON_XLA_CPU, UNIT_ROUNDOFF, Tolerance
 
 
@@ -46,7 +47,7 @@ class Context:
     def encoder(self) -> LoadedEncoder:
         """The encoder, loaded once."""
         assert self.saved_model is not None
-        return LoadedEncoder(self.saved_model, self.device)
+        return LoadedEncoder(self.saved_model, self.device, self.record)
 
     @functools.cached_property
     def loaded_preprocessor(self) -> Any:
@@ -80,9 +81,17 @@ class Context:
     def cases(self) -> list[Case]:
         """The reference's inputs that the model has positions for, or random ones of its sizes."""
         if self.reference is not None:
-            longest = self.sizes["max_position_embeddings"]
-            return [case for case in self.reference.cases.values() if case.shape[1] <= longest]
+            return [case for case in self.reference.cases.values() if self.fits(case)]
         return list(self._random_cases.values())
+
+    @property
+    def longest(self) -> int | None:
+        """How many positions the model has; None for no limit."""
+        return self.sizes.get(POSITION_LIMIT)
+
+    def fits(self, case: Case) -> bool:
+        """Whether the model has positions enough."""
+        return self.longest is None or case.shape[1] <= self.longest
 
     def case(self, name: str) -> Case:
         """The random case of that name: gates that need no reference do not depend on one."""
@@ -92,16 +101,35 @@ class Context:
     def _random_cases(self) -> dict[str, Case]:
         sizes = self.sizes
         made = random_cases(
-            sizes["vocab_size"], sizes["max_position_embeddings"], sizes["type_vocab_size"]
+            sizes["vocab_size"],
+            self.longest,
+            sizes["type_vocab_size"],
+            pad_token_id=self.pad_token_id,
+            padding_side=str(self.conventions["padding_side"]),
         )
         return {case.name: case for case in made}
 
     @functools.cached_property
     def sizes(self) -> dict[str, int]:
         """See `sizes_of`."""
-        from hubexport.validation.sizes import sizes_of
-
         return sizes_of(self.record, self.summary, self.reference)
+
+    @property
+    def conventions(self) -> Mapping[str, Any]:
+        """What the record says of inputs (`Family.conventions`); BERT's without a record."""
+        default = {"padding_side": "right", "causal": False, "ignored_inputs": []}
+        return {**default, **(self.record or {}).get("conventions", {})}
+
+    def reads(self, name: str) -> bool:
+        """Whether an input of the encoder has an influence on what it gives."""
+        if name == TYPES and not self.sizes["type_vocab_size"]:
+            return False
+        return name not in self.conventions["ignored_inputs"]
+
+    @property
+    def pad_token_id(self) -> int:
+        """What sequences are padded with."""
+        return int((self.record or {}).get("architecture", {}).get("pad_token_id", 0))
 
     @functools.cached_property
     def dtype(self) -> str:

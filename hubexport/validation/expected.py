@@ -9,6 +9,7 @@ import numpy as np
 from hubexport.poolers import POOLERS, SENTENCE_EMBEDDING
 from hubexport.validation.cases import Case
 from hubexport.validation.context import Context
+from hubexport.validation.reference_checks import HEAD_OUTPUTS
 from hubexport.validation.reference_file import Reference
 
 Load = Callable[[], np.ndarray]
@@ -26,8 +27,7 @@ def expected_outputs(context: Context, case: Case) -> dict[str, Load]:
     expected: dict[str, Load] = {
         name: _load(reference, case, name)
         for name in names
-        if name.startswith("encoder_outputs[")
-        or name in ("sequence_output", "mlm_logits", "nsp_logits")
+        if name.startswith("encoder_outputs[") or name in ("sequence_output", *HEAD_OUTPUTS)
     }
     pooler = context.record["pooler"] if context.record else {}
     pooled = _pooled(reference, case, str(pooler.get("pooled_output", "checkpoint")), names)

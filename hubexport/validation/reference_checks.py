@@ -10,14 +10,21 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import HubexportError
+from hubexport.families.heads import INTERFACES, POSITIONS, Axes
 from hubexport.poolers import POOLERS
-from hubexport.validation.cases import ENCODER_INPUTS, POSITIONS, Case
+from hubexport.validation.cases import ENCODER_INPUTS, Case
+
+HEAD_OUTPUTS: Mapping[str, Axes] = {
+    output: tuple(1 if axis == "C" else axis for axis in axes)
+    for interface in INTERFACES.values()
+    for output, axes in interface.outputs.items()
+}
+"""Outputs of heads -> their axes. Of choices each row is one, alone in its sample."""
 
 OUTPUTS = (
     "sequence_output",
     *(pooler.recorded for pooler in POOLERS.values() if pooler.recorded),
-    "mlm_logits",
-    "nsp_logits",
+    *HEAD_OUTPUTS,
 )
 """Names of outputs, beside `encoder_outputs[i]`, layer i counted from 0.
 
@@ -98,27 +105,38 @@ def check_shapes(path: Path, case: Case, shapes: Mapping[str, tuple[int, ...]]) 
 
 
 def _misshaped(case: Case, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    rows, length = case.shape
     wrong = []
     if "sequence_output" not in shapes:
         wrong.append("sequence_output: missing")
     for name, shape in shapes.items():
-        lead: tuple[int, ...] = (rows,)
+        axes = HEAD_OUTPUTS.get(name)
         if name == "sequence_output" or _LAYER.fullmatch(name):
-            lead = (rows, length)
-        elif name == "mlm_logits":
-            if POSITIONS not in case.inputs:
-                wrong.append(f"{name}: there are no {POSITIONS} among the inputs")
-                continue
-            lead = case.inputs[POSITIONS].shape
-        elif name not in OUTPUTS:
+            axes = ("B", "S", "H")
+        elif axes is None and name not in OUTPUTS:
             wrong.append(f"{name}: unknown name")
             continue
-        if len(shape) != len(lead) + 1 or shape[: len(lead)] != lead or not shape[-1]:
-            wrong.append(f"{name}: shape {list(shape)}, needed {[*lead, 'any']}")
-        elif name == "mlm_logits" and not _are_pieces(case.masked_lm_ids, shape[-1]):
+        if axes is not None and "N" in axes and POSITIONS not in case.inputs:
+            wrong.append(f"{name}: there are no {POSITIONS} among the inputs")
+            continue
+        wanted = sizes_of_axes(axes or ("B", "D"), case)
+        if len(shape) != len(wanted) or any(
+            size not in (found, None) or not found
+            for found, size in zip(shape, wanted, strict=True)
+        ):
+            needed = ", ".join("any" if size is None else str(size) for size in wanted)
+            wrong.append(f"{name}: shape {list(shape)}, needed [{needed}]")
+        elif axes is not None and "V" in axes and not _are_pieces(case.masked_lm_ids, shape[-1]):
             wrong.append(f"{name}: {shape[-1]} pieces, fewer than masked_lm_ids")
     return wrong
+
+
+def sizes_of_axes(axes: Axes, case: Case) -> tuple[int | None, ...]:
+    """The sizes of axes for the inputs of a case; None for those that no input tells."""
+    rows, length = case.shape
+    sizes: dict[str | int, int] = {"B": rows, "S": length}
+    if POSITIONS in case.inputs:
+        sizes["N"] = case.inputs[POSITIONS].shape[1]
+    return tuple(axis if isinstance(axis, int) else sizes.get(axis) for axis in axes)
 
 
 def _are_pieces(ids: np.ndarray | None, vocab_size: int) -> bool:

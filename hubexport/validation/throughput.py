@@ -76,13 +76,13 @@ def main(arguments: Sequence[str]) -> None:
     from hubexport.saved_model.reading import read_saved_model
     from hubexport.validation.artifact import LoadedEncoder
     from hubexport.validation.devices import connect
-    from hubexport.validation.sizes import sizes_of
+    from hubexport.validation.sizes import fitting, sizes_of
 
     saved_model = Path(arguments[0])
     device = connect(arguments[1])
     encoder = LoadedEncoder(saved_model, device)
     sizes = sizes_of(find_record(saved_model), read_saved_model(saved_model), None)
-    length = min(SEQUENCE_LENGTH, sizes["max_position_embeddings"])
+    length = fitting(SEQUENCE_LENGTH, sizes)
     ids = np.random.default_rng(0).integers(0, sizes["vocab_size"], [BATCH_SIZE, length])
     values = (ids, np.ones_like(ids), np.zeros_like(ids))
     inputs = {

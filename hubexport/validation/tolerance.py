@@ -22,6 +22,7 @@ import dataclasses
 import math
 import re
 
+from hubexport.families.heads import INTERFACES
 from hubexport.validation.figures import Figures
 from hubexport.validation.results import Measurement, at_most
 
@@ -43,7 +44,7 @@ SPREAD = 16.0
 are not quite normal."""
 
 _LAYER = re.compile(r"encoder_outputs\[(\d+)\]")
-_HEAD_LAYERS = {"mlm_logits": 2, "nsp_logits": 2}
+_HEAD_LAYERS = {output: head.layers for head in INTERFACES.values() for output in head.outputs}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Tolerance:
             depth = int(layer[1]) + 1
         elif output == "sequence_output":
             depth = self.num_hidden_layers
-        else:  # a pooler is one more layer, a head's transform and output are two
+        else:  # a pooler is one more layer
             depth = self.num_hidden_layers + _HEAD_LAYERS.get(output, 1)
         # The embeddings are a layer, too.
         relative = SAFETY * math.sqrt(depth + 1) * self.roundoff

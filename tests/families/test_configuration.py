@@ -84,6 +84,7 @@ class TestDefaults:
             "layer_norm_eps": 1e-12,
             "hidden_dropout_prob": 0.1,
             "attention_probs_dropout_prob": 0.1,
+            "pad_token_id": 0,
             "dtype": "float32",
             "variable_dtype": "float32",
         }

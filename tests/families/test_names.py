@@ -9,9 +9,11 @@ import pytest
 
 from hubexport.checkpoints.source import ComputedTensor, TensorSource
 from hubexport.families.bert import Bert
+from hubexport.families.carried import spelled_heads
 from hubexport.families.configuration import Configuration
 from hubexport.families.registry import families
-from hubexport.families.tensor_map import AS_IS, TRANSPOSED, FirstRows, HeadsMerged, Weight
+from hubexport.families.tensor_map import Weight
+from hubexport.families.transforms import AS_IS, TRANSPOSED, HeadsMerged, Rows
 from tests import tiny
 
 Shapes = dict[str, tuple[int, ...]]
@@ -35,9 +37,11 @@ def family(checkpoint: TensorSource, name: str = "bert", **changes: Any) -> Bert
 
 
 def all_weights(model: Bert) -> list[Weight]:
-    parts = [*model.encoder(), model.pooler("pooler/dense")]
-    for head in model.heads().values():
-        parts += head
+    """Of the encoder, its pooler and the heads of pre-training."""
+    parts = [*model.encoder(), model.poolers("pooler/dense")["checkpoint"]]
+    for name, head in spelled_heads(model).items():
+        if name in ("mlm", "nsp"):
+            parts += head.parts
     return model.names.weights(parts)
 
 
@@ -81,7 +85,7 @@ class TestGoogleResearch:
     @pytest.mark.parametrize("layout", ["tf1", "tf2", "hugging_face"])
     def test_fewer_positions(self, layout):
         model = family(source(layout, {}), overrides={"max_position_embeddings": 8})
-        cut = [w for w in all_weights(model) if isinstance(w.transform, FirstRows)]
+        cut = [w for w in all_weights(model) if isinstance(w.transform, Rows)]
         assert [(w.variable, w.shape) for w in cut] == [("embeddings/position_embeddings", (8, 16))]
         assert cut[0].transform.source_shape(cut[0].shape) == (24, 16)
 
@@ -108,7 +112,7 @@ class TestHuggingFace:
     def test_the_bare_model_has_no_prefix(self, transformers):
         shapes = self.shapes(transformers, "BertModel")
         model = family(source("hugging_face", shapes))
-        encoder = [*model.encoder(), model.pooler("pooler/dense")]
+        encoder = [*model.encoder(), model.poolers("pooler/dense")["checkpoint"]]
         weights = model.names.weights(encoder)
         assert {w.tensor: w.transform.source_shape(w.shape) for w in weights} == shapes
 
@@ -193,7 +197,9 @@ class TestModelGarden:
 
     def encoder(self, shapes: Shapes, name: str = "bert") -> Shapes:
         model = family(source("tf2", shapes), name)
-        weights = model.names.weights([*model.encoder(), model.pooler("pooler/dense")])
+        weights = model.names.weights(
+            [*model.encoder(), model.poolers("pooler/dense")["checkpoint"]]
+        )
         return {w.tensor: w.transform.source_shape(w.shape) for w in weights}
 
     @pytest.mark.parametrize(
@@ -238,8 +244,8 @@ class TestModelGarden:
         }
         model = family(source("tf2", mlm, variables))
         heads = {
-            name: [w.tensor for w in model.names.weights(parts)]
-            for name, parts in model.heads().items()
+            name: [w.tensor for w in model.names.weights(head.parts)]
+            for name, head in spelled_heads(model).items()
         }
         assert set(heads["mlm"]) == set(mlm)
         assert heads["nsp"] == [

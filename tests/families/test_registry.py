@@ -92,7 +92,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("configuration", "found"),
         [
-            (json_file(model_type="roberta"), "model_type roberta"),
+            (json_file(model_type="albert"), "model_type albert"),
             (json_file(model_type=["bert"]), "model_type ['bert']"),
             (yaml_file("albert"), "encoder type albert"),
         ],
@@ -102,9 +102,12 @@ class TestRefusals:
         assert "the model belongs to no family that can be exported" in text
         assert f"configuration: {configuration.path}" in text
         assert f"found: {found}\n" in text
-        assert "supported: encoder type bert, encoder type bert_v2, model_type bert\n" in text
+        supported = [f"encoder type {name}" for name in ("bert", "bert_v2")]
+        types = ("bert", "camembert", "distilbert", "roberta", "xlm-roberta")
+        supported += [f"model_type {name}" for name in types]
+        assert f"supported: {', '.join(supported)}\n" in text
         assert "`hubexport encoder` as --family: " in text
-        assert "bert, lambert, talking_heads." in text
+        assert ", ".join(families()) + "." in text
 
     def test_other_models_with_known_tensors(self):
         text = refusal(ConfigurationError, None, yaml_file("xlnet"), source("tf2", TALKING))
@@ -113,7 +116,7 @@ class TestRefusals:
     def test_unknown_name(self):
         text = refusal(UsageError, "brt", json_file(), source())
         assert "there is no family 'brt'" in text
-        assert "families: bert, lambert, talking_heads" in text
+        assert f"families: {', '.join(families())}" in text
 
     @pytest.mark.parametrize("layout", ["tf1", "hugging_face"])
     @pytest.mark.parametrize("name", ["talking_heads", None])
@@ -132,10 +135,13 @@ class TestRegistration:
             assert family.__doc__
 
     def test_names_of_families_are_in_their_files_alone(self):
-        """The strings; `bert`, which others build upon, may be imported."""
+        """The strings; `bert`, which others build upon, may be imported. Tokenizers have model
+        types of their own, some of the same name."""
         for name in set(families()) - {"bert"}:
             for path in DIRECTORY.parent.rglob("*.py"):
                 if path.stem == name and path.parent == DIRECTORY:
+                    continue
+                if path.is_relative_to(DIRECTORY.parent / "tokenizers"):
                     continue
                 strings = {
                     node.value
@@ -160,6 +166,7 @@ class TestRegistration:
         assert choose(None, json_file(model_type="bert"), source())[0] is bert
 
     def test_known_families(self):
-        assert {"bert", "lambert", "talking_heads"} <= set(families())
+        known = {"bert", "distilbert", "lambert", "roberta", "talking_heads"}
+        assert known <= set(families())
         families().clear()
         assert "bert" in families()

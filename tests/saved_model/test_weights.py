@@ -11,7 +11,7 @@ import pytest
 
 from hubexport.checkpoints.source import ComputedTensor, LazyTensor
 from hubexport.errors import CheckpointError
-from hubexport.families.tensor_map import AS_IS, TRANSPOSED, AsIs, FirstRows, HeadsMerged
+from hubexport.families.transforms import AS_IS, TRANSPOSED, AsIs, HeadsMerged, Rows
 from hubexport.saved_model.weights import Value, fill_variables
 from hubexport.tf_formats import bundle
 
@@ -132,7 +132,7 @@ def test_a_tensor_that_cannot_be_read(saved):
         (KERNEL, AS_IS, KERNEL),
         (KERNEL.T.copy(), TRANSPOSED, KERNEL),
         (KERNEL.reshape(6, 2, 2), HeadsMerged((6, 2, 2)), KERNEL),
-        (np.concatenate([KERNEL, KERNEL]), FirstRows(12), KERNEL),
+        (np.concatenate([KERNEL, KERNEL]), Rows(0, 12), KERNEL),
         (KERNEL.astype(np.float16), AS_IS, KERNEL.astype(np.float16).astype(np.float32)),
         (
             KERNEL.astype(ml_dtypes.bfloat16).reshape(6, 2, 2),

@@ -1,11 +1,13 @@
-"""A row's outputs do not depend on the rows beside it, nor on the length of its padding."""
+"""A row's outputs depend neither on the rows beside it nor on its padding: how much there is of it
+and, where the model's convention is any side, which side it is on."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from hubexport.families.heads import POSITIONS
 from hubexport.validation.artifact import Outputs
-from hubexport.validation.cases import Tensors
+from hubexport.validation.cases import Case, Tensors, padded_left
 from hubexport.validation.context import Context
 from hubexport.validation.figures import compare
 from hubexport.validation.gates.failing import failure
@@ -16,7 +18,7 @@ _MORE_PADDING = 5
 
 
 def run(context: Context) -> GateResult:
-    """Row by row against all at once, and with more padding."""
+    """Row by row against all at once, with more padding, and with padding on the left."""
     case = context.case("ragged")
     rows, length = case.shape
     measurements: list[Measurement] = []
@@ -43,7 +45,7 @@ def run(context: Context) -> GateResult:
         measure("batch 2 against n", two, {name: value[:2] for name, value in together.items()})
         # Left of all padding, so that there is room for more of it.
         shorter = {
-            key: value if key == "masked_lm_positions" else value[1:, : length - _cut(length)]
+            key: value if key == POSITIONS else value[1:, : length - _cut(length)]
             for key, value in case.inputs.items()
         }
         shorter = _only_tokens(shorter, case.inputs)
@@ -51,13 +53,46 @@ def run(context: Context) -> GateResult:
         more = context.encoder(_padded(shorter, _cut(length), context.sizes["vocab_size"]))
         size = shorter["input_mask"].shape[1]
         clipped = {
-            name: value[:, :size] if value.ndim == 3 and name != "mlm_logits" else value
+            name: value[:, :size] if _of_tokens(context, name) else value
             for name, value in more.items()
         }
         measure("more padding", clipped, less)
+        if context.conventions["padding_side"] == "any":
+            measure("padded on the left", *_on_both_sides(context, case))
     except Exception as error:  # whatever the artifact does
         measurements.append(failure("runs", error))
     return judge(NAME, measurements)
+
+
+def _on_both_sides(context: Context, case: Case) -> tuple[Outputs, Outputs]:
+    """Outputs of the same rows padded on the left and on the right, with the model's own padding.
+
+    Of each output only what is there on both sides: tokens, moved to the right's places, and what
+    is given for positions. A pooled output may be that of the first place, token or not.
+    """
+    # Not the first row: its mask has a hole, and what is masked there is no padding.
+    inputs = {key: value[1:] for key, value in case.inputs.items()}
+    mask = inputs["input_mask"]
+    ids = np.where(mask, inputs["input_word_ids"], context.pad_token_id).astype(np.int32)
+    right = Case(case.name, {**inputs, "input_word_ids": ids})
+    left = padded_left(right, context.pad_token_id)
+    expected, actual = context.encoder(right.inputs), context.encoder(left.inputs)
+    at_right, at_left = mask == 1, left.inputs["input_mask"] == 1
+    both: tuple[Outputs, Outputs] = {}, {}
+    for name, value in expected.items():
+        head = context.encoder.head_of(name)
+        if _of_tokens(context, name):
+            both[0][name], both[1][name] = actual[name][at_left], value[at_right]
+        elif head and "N" in context.encoder.axes_of(name):
+            both[0][name], both[1][name] = actual[name], value
+    return both
+
+
+def _of_tokens(context: Context, name: str) -> bool:
+    """Whether the second axis of an output is the sequence."""
+    if context.encoder.head_of(name):
+        return context.encoder.axes_of(name)[1:2] == ("S",)
+    return name == "sequence_output" or name.startswith("encoder_outputs[")
 
 
 def _cut(length: int) -> int:
@@ -68,10 +103,10 @@ def _only_tokens(shorter: Tensors, inputs: Tensors) -> Tensors:
     """Rows whose mask leaves no token out in the shorter sequence's place."""
     size = shorter["input_mask"].shape[1]
     fit = inputs["input_mask"][1:, size:].sum(axis=1) == 0
-    positions = inputs.get("masked_lm_positions")
-    kept = {key: value[fit] for key, value in shorter.items() if key != "masked_lm_positions"}
+    positions = inputs.get(POSITIONS)
+    kept = {key: value[fit] for key, value in shorter.items() if key != POSITIONS}
     if positions is not None:
-        kept["masked_lm_positions"] = positions[1:][fit]
+        kept[POSITIONS] = positions[1:][fit]
     return kept
 
 

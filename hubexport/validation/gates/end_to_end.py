@@ -14,7 +14,7 @@ import numpy as np
 
 from hubexport.errors import some_of
 from hubexport.validation.artifact import Outputs, flatten, training_keyword
-from hubexport.validation.cases import Case
+from hubexport.validation.cases import TYPES, Case
 from hubexport.validation.context import Context
 from hubexport.validation.expected import expected_outputs
 from hubexport.validation.figures import compare
@@ -28,8 +28,10 @@ from hubexport.validation.gates.text_preprocessor import (
     in_a_line,
     strings,
 )
+from hubexport.validation.reference_checks import HEAD_OUTPUTS
 from hubexport.validation.results import GateResult, Measurement, at_most, judge
 from hubexport.validation.sentences import MLM_SENTENCES
+from hubexport.validation.sizes import fitting
 
 NAME = "end to end"
 _LENGTH = 32
@@ -50,11 +52,8 @@ def run(context: Context) -> GateResult:
         "two texts": _pairs(context, preprocessor),
     }
     # What was masked afterwards is no text.
-    longest = context.sizes["max_position_embeddings"]
     cases = [
-        case
-        for case in text_cases(context)
-        if case.masked_lm_ids is None and case.shape[1] <= longest
+        case for case in text_cases(context) if case.masked_lm_ids is None and context.fits(case)
     ]
     for case in cases:
         checks[case.name] = _against_reference(context, preprocessor, case, detail)
@@ -70,16 +69,28 @@ def run(context: Context) -> GateResult:
 
 def _fit(context: Context, preprocessor: TextPreprocessor) -> Iterator[Measurement]:
     """Whether ids, types and lengths of the one are known to the other."""
-    sizes = context.sizes
-    vocab_size = preprocessor.special_tokens().get("vocab_size", 0)
+    special = preprocessor.special_tokens()
     what = "the preprocessor's vocab_size, of the encoder's word embeddings"
-    yield at_most(what, vocab_size, sizes["vocab_size"])
-    default = preprocessor.root(["a"])["input_word_ids"].shape[1]
-    what = "the preprocessor's default length, of the encoder's positions"
-    yield at_most(what, default, sizes["max_position_embeddings"])
-    tokens = preprocessor.tokens(["a b c"])
-    types = preprocessor.pack([tokens, tokens], _length(context))["input_type_ids"]
-    yield at_most("input_type_ids, of the encoder's types", types.max(), _last_type(context))
+    yield at_most(what, special.get("vocab_size", 0), context.sizes["vocab_size"])
+    if context.longest is not None:
+        default = preprocessor.root(["a"])["input_word_ids"].shape[1]
+        what = "the preprocessor's default length, of the encoder's positions"
+        yield at_most(what, default, context.longest)
+    if context.reads(TYPES):  # of an encoder that does not, any type is as good
+        tokens = preprocessor.tokens(["a b c"])
+        types = preprocessor.pack([tokens, tokens], _length(context))[TYPES]
+        last = context.sizes["type_vocab_size"] - 1
+        yield at_most("input_type_ids, of the encoder's types", types.max(), last)
+    side = context.conventions["padding_side"]
+    mask = preprocessor.pack([preprocessor.tokens(["a"])], _length(context))["input_mask"]
+    found = "right" if mask[:, 0].all() else "left"
+    what = "the side that the preprocessor pads on, of those that the encoder takes"
+    yield Measurement(what, side in (found, "any"), found, side)
+    # Where positions do not depend on padding, it is what the mask says, and any id will do.
+    if side == "any" and "padding_id" in special:
+        pad, wanted = special["padding_id"], context.pad_token_id
+        what = "the preprocessor's padding_id, by which the encoder counts positions"
+        yield Measurement(what, pad == wanted, str(pad), str(wanted))
 
 
 def _pipeline(context: Context, preprocessor: TextPreprocessor) -> Iterator[Measurement]:
@@ -92,7 +103,7 @@ def _pipeline(context: Context, preprocessor: TextPreprocessor) -> Iterator[Meas
     yield from _same(context, "behind Dataset.map", packed, mapped, apart)
     if context.device.strategy is None:  # compiled functions of a TPU take no strings
         together = _as_one_function(context, preprocessor, texts)
-        of_root = {name: value for name, value in apart.items() if name != "nsp_logits"}
+        of_root = {n: value for n, value in apart.items() if not context.encoder.head_of(n)}
         yield from _same(context, "in one tf.function", packed, together, of_root)
 
 
@@ -115,9 +126,10 @@ def _against_reference(
         return
     outputs = _encode(context, {name: value[rows] for name, value in found.packed.items()})
     tolerance = context.tolerance(case.shape[1])
-    without = {"mlm_logits"} | ({"nsp_logits"} - {f"{h}_logits" for h in context.encoder.heads})
     for name, load in expected_outputs(context, case).items():
-        if name in without:  # needs positions, or the artifact has no such head
+        axes = HEAD_OUTPUTS.get(name)
+        # It needs positions, or the artifact has no such head.
+        if axes is not None and ("N" in axes or not context.encoder.head_of(name)):
             continue
         what = f"{case.name}: {name}"
         reference = load()[rows]
@@ -136,11 +148,17 @@ def _form(context: Context, what: str, packed: Packed, outputs: Outputs) -> Iter
     hidden_size = context.sizes["hidden_size"]
     wrong = []
     for name, value in outputs.items():
-        lead: tuple[int, ...] = (rows,)
         if name == "sequence_output" or name.startswith("encoder_outputs["):
-            lead = (rows, length)
-        size = hidden_size if len(lead) == 2 else value.shape[-1]
-        if value.shape != (*lead, size):
+            wanted: tuple[int | None, ...] = (rows, length, hidden_size)
+        elif context.encoder.head_of(name):
+            sizes: dict[str | int, int] = {"B": rows, "S": length}
+            axes = context.encoder.axes_of(name)
+            wanted = tuple(axis if isinstance(axis, int) else sizes.get(axis) for axis in axes)
+        else:
+            wanted = (rows, None)
+        if len(value.shape) != len(wanted) or any(
+            size not in (None, found) for found, size in zip(value.shape, wanted, strict=True)
+        ):
             wrong.append(f"{name} {list(value.shape)}")
     yield Measurement(f"{what}: shapes", not wrong, some_of(wrong) or None)
     infinite = [name for name, value in outputs.items() if not np.isfinite(value).all()]
@@ -198,8 +216,4 @@ def _texts() -> list[str]:
 
 
 def _length(context: Context) -> int:
-    return min(_LENGTH, context.sizes["max_position_embeddings"])
-
-
-def _last_type(context: Context) -> int:
-    return context.sizes["type_vocab_size"] - 1
+    return fitting(_LENGTH, context.sizes)

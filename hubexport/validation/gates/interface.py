@@ -14,23 +14,26 @@ from typing import Any
 
 import numpy as np
 
-from hubexport.validation.artifact import HEADS, flatten, training_keyword
+from hubexport.families.heads import ENCODER_LEAD, Interface
+from hubexport.validation.artifact import flatten, training_keyword
 from hubexport.validation.cases import ENCODER_INPUTS, Case, Tensors
 from hubexport.validation.context import Context
 from hubexport.validation.gates.failing import failure
+from hubexport.validation.gates.influence import influence
+from hubexport.validation.reference_checks import sizes_of_axes
 from hubexport.validation.results import GateResult, Measurement, judge
 from hubexport.validation.tolerance import Tolerance
 
 NAME = "interface"
 
+_SAMPLES, _CHOICES = 2, 3
 _OUTPUTS = ("sequence_output", "pooled_output", "default")
-_LOGITS = {"mlm": "mlm_logits", "nsp": "nsp_logits"}
 
 
 def run(context: Context) -> GateResult:
     """Objects, inputs, outputs, heads, signatures, and use as a `hub.KerasLayer`."""
     measurements: list[Measurement] = []
-    for check in (_objects, _outputs, _heads, _limits, _signatures, _keras_layer):
+    for check in (_objects, _outputs, influence, _heads, _limits, _signatures, _keras_layer):
         try:
             measurements += check(context)
         except Exception as error:  # whatever the artifact does
@@ -103,20 +106,24 @@ def _heads(context: Context) -> Iterator[Measurement]:
     case, encoder = context.case("ragged"), context.encoder
     root = flatten(encoder.call("", case.inputs))
     own = {id(variable.handle) for variable in encoder.root.variables}
-    rows, predictions = case.inputs["masked_lm_positions"].shape
-    vocab_size = context.sizes["vocab_size"]
-    shapes = {"mlm": (rows, predictions, vocab_size), "nsp": (rows, 2)}
+    known = {"V": context.sizes["vocab_size"]}
     if context.record is not None:
         promised = set(context.record["heads"])
         yield Measurement(
             "heads of the record", promised == set(encoder.heads), ", ".join(encoder.heads)
         )
-    for name in encoder.heads:
+    for name, interface in encoder.heads.items():
         outputs = flatten(encoder.call(name, case.inputs))
-        logits = outputs.get(_LOGITS[name])
-        yield Measurement(f".{name} gives {_LOGITS[name]}", logits is not None)
-        if logits is not None:
-            yield from _form(f".{name}: {_LOGITS[name]}", logits, shapes[name])
+        for key in interface.outputs:
+            logits = outputs.get(key)
+            yield Measurement(f".{name} gives {key}", logits is not None)
+            if logits is not None:
+                axes = tuple(known.get(str(axis), axis) for axis in encoder.axes_of(key))
+                yield from _form(f".{name}: {key}", logits, sizes_of_axes(axes, case))
+        if interface.lead != ENCODER_LEAD:
+            yield from _choices(context, name, outputs)
+        if context.record is not None:
+            yield from _labels(name, interface, encoder.part(name))
         tolerance = context.tolerance(case.shape[1])
         for key, value in root.items():
             if key not in outputs and context.record is None:
@@ -136,9 +143,36 @@ def _heads(context: Context) -> Iterator[Measurement]:
         yield Measurement(f".{name} has variables of its own", bool(extra), len(extra), "some")
 
 
+def _choices(context: Context, name: str, alone: Mapping[str, Any]) -> Iterator[Measurement]:
+    """Rows as the choices of several samples give what they do alone."""
+    case, encoder = context.case("ragged"), context.encoder
+    rows = np.arange(_SAMPLES * _CHOICES).reshape(_SAMPLES, _CHOICES) % case.shape[0]
+    inputs = {key: case.inputs[key][rows] for key in encoder.takes(name)}  # [B, C, S]
+    outputs = flatten(context.device.run(encoder.part(name), _tensors(inputs)))
+    tolerance = context.tolerance(case.shape[1])
+    own = encoder.heads[name].outputs
+    for key, value in alone.items():
+        expected = value[:, 0][rows] if key in own else value[rows]  # each the one choice: [B, 1]
+        limit = tolerance.limits(key, float(np.sqrt(np.mean(np.square(expected))))).max_abs
+        apart = np.inf
+        if key in outputs and outputs[key].shape == expected.shape:
+            apart = float(np.max(np.abs(outputs[key] - expected)))
+        yield Measurement(f".{name}: {key} of choices", bool(apart <= limit), apart, limit)
+
+
+def _labels(name: str, interface: Interface, part: Any) -> Iterator[Measurement]:
+    """`labels` of the sub-object are the record's."""
+    held = getattr(part, "labels", None)
+    found = None if held is None else [label.decode() for label in held.numpy().tolist()]
+    wanted = list(interface.labels) or None
+    yield Measurement(f".{name}.labels", found == wanted, str(found), str(wanted))
+
+
 def _limits(context: Context) -> Iterator[Measurement]:
-    """A sequence that is too long is an error, not something made up."""
-    longest = context.sizes["max_position_embeddings"]
+    """A sequence that is too long, where there is such a thing, is an error: nothing is made up."""
+    longest = context.longest
+    if longest is None:
+        return
     ones = {name: np.ones([1, longest + 1], np.int32) for name in ENCODER_INPUTS}
     try:
         context.encoder.call("", ones)["sequence_output"].numpy()
@@ -178,7 +212,7 @@ def _signatures(context: Context) -> Iterator[Measurement]:
 
 
 def _head_signatures(context: Context, tolerance: Tolerance) -> Iterator[Measurement]:
-    """A signature for each head, named as it is, that gives the head's own output."""
+    """A signature for each head, named as it is, that gives the head's own outputs."""
     encoder, case = context.encoder, context.case("ragged")
     for name in encoder.heads:
         what = f"signature {name}"
@@ -186,15 +220,18 @@ def _head_signatures(context: Context, tolerance: Tolerance) -> Iterator[Measure
         yield Measurement(what, signature is not None)
         if signature is None:
             continue
-        inputs = {key: case.inputs[key] for key in (*ENCODER_INPUTS, *HEADS[name])}
+        inputs = {key: case.inputs[key] for key in encoder.takes(name)}
+        if encoder.heads[name].lead != ENCODER_LEAD:
+            inputs = {key: value[:, np.newaxis] for key, value in inputs.items()}
         served = context.device.run(signature, **_tensors(inputs))
-        logits = _LOGITS[name]
-        value = flatten(encoder.call(name, case.inputs))[logits]
-        limit = tolerance.limits(logits, float(np.sqrt(np.mean(np.square(value))))).max_abs
-        apart = np.inf
-        if logits in served and served[logits].shape == value.shape:
-            apart = float(np.max(np.abs(served[logits].numpy() - value)))
-        yield Measurement(f"{what}: {logits}", bool(apart <= limit), apart, limit)
+        called = flatten(encoder.call(name, case.inputs))
+        for logits in encoder.heads[name].outputs:
+            value = called[logits]
+            limit = tolerance.limits(logits, float(np.sqrt(np.mean(np.square(value))))).max_abs
+            apart = np.inf
+            if logits in served and served[logits].shape == value.shape:
+                apart = float(np.max(np.abs(served[logits].numpy() - value)))
+            yield Measurement(f"{what}: {logits}", bool(apart <= limit), apart, limit)
 
 
 def _keras_layer(context: Context) -> Iterator[Measurement]:
@@ -246,6 +283,3 @@ def _form(what: str, value: np.ndarray, shape: tuple[int | None, ...]) -> Iterat
     yield Measurement(f"{what}: dtype", value.dtype == np.float32, str(value.dtype), "float32")
     yield Measurement(f"{what}: shape", fits, str(list(value.shape)), str(list(shape)))
     yield Measurement(f"{what}: finite", bool(np.isfinite(value.astype(np.float64)).all()))
-
-
-assert set(_LOGITS) == set(HEADS)

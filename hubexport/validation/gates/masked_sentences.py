@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hubexport.validation.cases import POSITIONS, Tensors
+from hubexport.families.heads import POSITIONS
+from hubexport.validation.cases import Tensors
 from hubexport.validation.gates.text_preprocessor import TextPreprocessor
 from hubexport.validation.sentences import MLM_SENTENCES
+from hubexport.validation.sizes import fitting
 
 _LENGTH = 64
 # Letters of scripts that next to no vocabulary has, no two with equal bytes.
@@ -62,7 +64,7 @@ def masked_sentences(
             masked.append([*ids[:place], special["mask_id"], *ids[place + 1 :]])
     if not masked:
         return "of the sentences at hand none has all its pieces and the word to mask as a piece"
-    packed = preprocessor.pack([masked], min(_LENGTH, sizes["max_position_embeddings"]))
+    packed = preprocessor.pack([masked], fitting(_LENGTH, sizes))
     at = packed["input_word_ids"] == special["mask_id"]
     fits = at.sum(axis=1) == 1  # others are longer than the model takes
     if not fits.any():

@@ -17,8 +17,9 @@ from collections import defaultdict
 
 import numpy as np
 
+from hubexport.families.heads import INTERFACES, POSITIONS
 from hubexport.validation.artifact import flatten
-from hubexport.validation.cases import Case, Tensors
+from hubexport.validation.cases import MASKED_CASE, Case, Tensors
 from hubexport.validation.context import Context
 from hubexport.validation.gates.masked_sentences import MaskedSentences, masked_sentences
 from hubexport.validation.gates.text_preprocessor import (
@@ -33,16 +34,18 @@ NAME = "mlm sanity"
 LEARNED = 0.6
 """Of ln V. With V = 30,000 that is a probability of 0.002 for the true piece, 60 times 1 / V."""
 
-_CASE, _LOGITS = "mlm_sentences", "mlm_logits"
+_CASE = MASKED_CASE
+_HEAD = next(name for name, head in INTERFACES.items() if POSITIONS in head.inputs)
+(_LOGITS,) = INTERFACES[_HEAD].outputs
 
 
 def run(context: Context) -> GateResult:
     """Against the reference if that has sentences, else against ln V."""
-    if "mlm" not in context.encoder.heads:
-        return not_run(NAME, "the encoder has no .mlm")
+    if _HEAD not in context.encoder.heads:
+        return not_run(NAME, f"the encoder has no .{_HEAD}")
     reference = context.reference
     case = reference.cases.get(_CASE) if reference else None
-    if case is not None and case.shape[1] > context.sizes["max_position_embeddings"]:
+    if case is not None and not context.fits(case):
         return not_run(NAME, "the reference's sentences are longer than the model's positions")
     true = case.masked_lm_ids if case else None
     if reference and case and true is not None and _LOGITS in reference.outputs(_CASE):
@@ -135,7 +138,7 @@ def _logits(context: Context, inputs: Tensors) -> np.ndarray:
       ArtifactError: the head does not run, or gives no such thing.
     """
     try:
-        outputs = flatten(context.encoder.call("mlm", inputs))
+        outputs = flatten(context.encoder.call(_HEAD, inputs))
     except Exception as error:  # whatever TensorFlow and the graph say
         raise ArtifactError(in_a_line(error)) from error
     logits = outputs.get(_LOGITS)

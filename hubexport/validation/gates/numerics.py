@@ -13,6 +13,7 @@ from hubexport.validation.context import Context
 from hubexport.validation.expected import expected_outputs
 from hubexport.validation.figures import compare
 from hubexport.validation.gates.failing import failure
+from hubexport.validation.reference_checks import HEAD_OUTPUTS
 from hubexport.validation.results import GateResult, Measurement, judge, not_run
 from hubexport.validation.tolerance import Tolerance
 
@@ -26,10 +27,9 @@ def run(context: Context) -> GateResult:
     measurements: list[Measurement] = []
     divergences: list[Divergence] = []
     not_compared: set[str] = set()
-    longest = context.sizes["max_position_embeddings"]
     too_long = []
     for case in context.reference.cases.values():
-        if case.shape[1] > longest:
+        if not context.fits(case):
             too_long.append(case.name)
             continue
         tolerance = context.tolerance(case.shape[1])
@@ -52,7 +52,7 @@ def run(context: Context) -> GateResult:
     notes = []
     if too_long:
         notes.append(
-            f"longer than the model's {longest} positions, so not run: {some_of(too_long)}"
+            f"longer than the model's {context.longest} positions, so not run: {some_of(too_long)}"
         )
     if not_compared:
         notes.append(f"not in the reference, so not compared: {some_of(sorted(not_compared))}")
@@ -64,8 +64,7 @@ def run(context: Context) -> GateResult:
 
 def _head_is_absent(context: Context, name: str) -> bool:
     """Whether an output belongs to a head that the artifact does not claim to have."""
-    head = {"mlm_logits": "mlm", "nsp_logits": "nsp"}.get(name)
-    return head is not None and head not in context.encoder.heads
+    return name in HEAD_OUTPUTS and not context.encoder.head_of(name)
 
 
 def _measure(

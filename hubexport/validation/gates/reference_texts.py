@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hubexport.validation.cases import ENCODER_INPUTS, POSITIONS, Case
+from hubexport.families.heads import POSITIONS
+from hubexport.validation.cases import ENCODER_INPUTS, Case
 from hubexport.validation.context import Context
 from hubexport.validation.gates.packing_rule import shared_room
 from hubexport.validation.gates.preprocessor_truncation import POLICIES

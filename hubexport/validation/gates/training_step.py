@@ -40,7 +40,7 @@ def _tape(context: Context, encoder: LoadedEncoder, inputs: Tensors) -> Iterator
     """A persistent tape, asked for two targets: through a head, which calls what the root calls."""
     import tensorflow as tf
 
-    name = encoder.heads[0] if encoder.heads else ""
+    name = next(iter(encoder.heads), "")
     small = [
         variable
         for variable in encoder.root.trainable_variables

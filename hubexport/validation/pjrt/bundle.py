@@ -14,7 +14,6 @@ import numpy as np
 
 from hubexport.errors import UsageError
 from hubexport.saved_model.target import staged_directory
-from hubexport.validation.artifact import HEADS
 from hubexport.validation.cases import Case
 from hubexport.validation.context import Context
 from hubexport.validation.expected import expected_outputs
@@ -34,13 +33,12 @@ from hubexport.validation.pjrt.tensor_files import (
     write_tensors,
 )
 from hubexport.validation.provenance import describe
+from hubexport.validation.reference_checks import HEAD_OUTPUTS
 from hubexport.version import __version__
 
 SHARD_BYTES = 512 << 20
 SEED = 0
 HEADS_PART = "heads"
-
-_HEAD_OF = {"mlm_logits": "mlm", "nsp_logits": "nsp"}
 
 
 def write_bundle(
@@ -119,14 +117,14 @@ class _Writer:
         if not self._with_values or self._context.reference is None:
             return
         for name, load in expected_outputs(self._context, case).items():
-            if _HEAD_OF.get(name) in (None, *self._context.encoder.heads):
+            if name not in HEAD_OUTPUTS or self._context.encoder.head_of(name):
                 yield name, load()
 
     def _lower(self, shapes: dict[str, tuple[int, ...]]) -> Iterator[int]:
         from hubexport.validation.pjrt.lowering import lower
 
         encoder = self._context.encoder
-        heads = [name for name in encoder.heads if shapes.keys() >= set(HEADS[name])]
+        heads = [name for name in encoder.heads if shapes.keys() >= set(encoder.takes(name))]
         for precision in PRECISIONS:
             seen: list[str] = []
             for part, names in (("", [""]), (HEADS_PART, heads)):

@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from hubexport.errors import HubexportError, some_of
-from hubexport.validation.artifact import HEADS, LoadedEncoder, training_keyword
-from hubexport.validation.cases import ENCODER_INPUTS
+from hubexport.validation.artifact import LoadedEncoder
 from hubexport.validation.devices import Precision
 from hubexport.validation.pjrt import program_text
 from hubexport.validation.pjrt.tensor_files import TensorSpec
@@ -115,7 +114,7 @@ def lower(
     Raises:
       HubexportError: TensorFlow is too old, or cannot lower this artifact.
     """
-    taken = {key for part in parts for key in (*ENCODER_INPUTS, *HEADS.get(part, ()))}
+    taken = {key for part in parts for key in encoder.takes(part)}
     names = [name for name in shapes if name in taken]
     specs = [tf.TensorSpec(shapes[name], tf.int32, name) for name in names]
     outputs: list[str] = []
@@ -124,9 +123,9 @@ def lower(
         inputs = dict(zip(names, tensors, strict=True))
         found: dict[str, tf.Tensor] = {}
         for part in parts:
-            function = encoder.part(part)
-            its = {key: inputs[key] for key in (*ENCODER_INPUTS, *HEADS.get(part, ()))}
-            for name, value in _named(function(its, **training_keyword(function, False))).items():
+            its = {key: inputs[key] for key in encoder.takes(part)}
+            found_of_part = encoder.with_rows(part, its, lambda call, *a, **k: call(*a, **k))
+            for name, value in _named(found_of_part).items():
                 found.setdefault(name, value)
         chosen = {name: found[name] for name in sorted(found) if name not in without}
         outputs[:] = chosen  # the names, in the order of the results

@@ -6,9 +6,10 @@ bytes of variables and of the checkpoint's tensors must be the same set.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,25 +17,42 @@ import numpy as np
 from hubexport.checkpoints.source import TensorSource
 from hubexport.checkpoints.training_state import training_state
 from hubexport.errors import CheckpointError, TensorMismatchError, some_of
-from hubexport.families.bert import Bert
-from hubexport.validation.references.garden_layout import HEAD_POOLER, Layout
+from hubexport.families.family import Family
+from hubexport.validation.references.garden_layout import Layout
 from hubexport.validation.references.maker import first_line
 
 _ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
-NSP_TENSORS = ("cls/seq_relationship/output_weights", "cls/seq_relationship/output_bias")
-"""Of google-research/bert; float32 [2, H] and [2]."""
 
 
-def restore(source: TensorSource, layout: Layout, model: Any) -> frozenset[str]:
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint fills of a model.
+
+    Attributes:
+      parts: "pooler", "mlm", and NAME and NAME.pooler_dense of heads, beside the encoder.
+      left_out: tensors that are no part of the model.
+    """
+
+    parts: frozenset[str]
+    left_out: tuple[str, ...]
+
+
+def pooler_of(head: str) -> str:
+    """The name of a head's pooler, as `checkpoint_items` of Model Garden's models have it."""
+    return f"{head}.pooler_dense"
+
+
+def restore(
+    source: TensorSource, layout: Layout, model: Any, family: Family, apart: Collection[str]
+) -> Restored:
     """Fills a `BertPretrainerV2` from its checkpoint.
 
     Args:
       source: the checkpoint.
       layout: of `garden_layout.find_layout`.
       model: of `build_pretrainer`.
-
-    Returns:
-      Which of "pooler", "mlm", "head_pooler" and "head" the checkpoint fills, beside the encoder.
+      family: knows the heads that nobody compares.
+      apart: tensors of google-research/bert's heads, which are no part of the model.
 
     Raises:
       CheckpointError: TensorFlow cannot restore it.
@@ -42,14 +60,14 @@ def restore(source: TensorSource, layout: Layout, model: Any) -> frozenset[str]:
     """
     import tensorflow as tf
 
-    prefix = next(str(f)[: -len(".index")] for f in source.files if f.suffix == ".index")
+    prefix = _prefix(source)
     for variable in model.variables:
         if variable.dtype.is_floating:
             variable.assign(tf.fill(variable.shape, tf.constant(np.nan, variable.dtype)))
     errors = (ValueError, TypeError, KeyError, AssertionError, tf.errors.OpError)
     try:
         if source.layout == "tf1":
-            _read_tf1(source, prefix, model)
+            _read_tf1(source, prefix, model, apart)
         else:
             _read_tf2(prefix, layout, model)
     except errors as error:
@@ -58,17 +76,30 @@ def restore(source: TensorSource, layout: Layout, model: Any) -> frozenset[str]:
             [("checkpoint", prefix), ("TensorFlow", first_line(error))],
             "pass the configuration that the checkpoint was trained with.",
         ) from error
-    return _check(source, prefix, model)
+    return _check(source, prefix, model, family, apart)
+
+
+def reader(source: TensorSource) -> Callable[[str], np.ndarray]:
+    """A function that gives a name-based checkpoint's tensor, read by TensorFlow."""
+    import tensorflow as tf
+
+    read: Callable[[str], np.ndarray] = tf.train.load_checkpoint(_prefix(source)).get_tensor
+    return read
+
+
+def _prefix(source: TensorSource) -> str:
+    return next(str(f)[: -len(".index")] for f in source.files if f.suffix == ".index")
 
 
 def _read_tf2(prefix: str, layout: Layout, model: Any) -> None:
     objects: dict[str, Any] = {layout.encoder: model.encoder_network}
     if layout.masked_lm is not None:
         objects[layout.masked_lm] = model.masked_lm
-    if layout.head is not None:
-        objects[layout.head] = model.classification_heads[0]
-    if layout.head_pooler == HEAD_POOLER:
-        objects[HEAD_POOLER] = model.classification_heads[0].dense
+    for found, head in zip(layout.heads, model.classification_heads, strict=True):
+        if found.path is not None:
+            objects[found.path] = head
+        if found.pooler is not None:
+            objects[found.pooler] = head.dense
     _mounted(objects).read(prefix).expect_partial()
 
 
@@ -88,7 +119,7 @@ def _mounted(objects: Mapping[str, Any]) -> Any:
     return tf.train.Checkpoint(objects.get(""), **mounted)
 
 
-def _read_tf1(source: TensorSource, prefix: str, model: Any) -> None:
+def _read_tf1(source: TensorSource, prefix: str, model: Any, apart: Collection[str]) -> None:
     """By the names that Model Garden's converter gives to google-research/bert's variables.
 
     The converter itself would put every number into a graph first, which takes fifteen times the
@@ -101,7 +132,7 @@ def _read_tf1(source: TensorSource, prefix: str, model: Any) -> None:
     projection = ("bert/encoder/embedding_hidden_mapping_in", "embedding_projection")
     reader = tf.train.load_checkpoint(prefix)
     variables = {variable.name.removesuffix(":0"): variable for variable in model.variables}
-    left_out = {*training_state(source), *NSP_TENSORS}
+    left_out = {*training_state(source), *apart}
     misshaped = []
     for name, tensor in source.tensors.items():
         renamed = name
@@ -118,17 +149,19 @@ def _read_tf1(source: TensorSource, prefix: str, model: Any) -> None:
         raise ValueError(f"misshaped: {some_of(misshaped)}")
 
 
-def _check(source: TensorSource, prefix: str, model: Any) -> frozenset[str]:
+def _check(
+    source: TensorSource, prefix: str, model: Any, family: Family, apart: Collection[str]
+) -> Restored:
     """What was filled, after both sides were compared by their bytes."""
     import tensorflow as tf
 
     reader = tf.train.load_checkpoint(prefix)
-    state = training_state(source)
-    others = [*map(re.compile, map(re.escape, NSP_TENSORS))] if source.layout == "tf1" else []
-    others += Bert.other_heads.values()
+    no_part = {*training_state(source), *apart}
     keys = {_name(key): key for key in reader.get_variable_to_shape_map()}
     stored = {
-        name: _digest(reader.get_tensor(keys[name])) for name in source.tensors if name not in state
+        name: _digest(reader.get_tensor(keys[name]))
+        for name in source.tensors
+        if name not in no_part
     }
     values = {id(variable): _digest(variable.numpy()) for variable in model.variables}
     arrived = set(stored.values())
@@ -140,11 +173,11 @@ def _check(source: TensorSource, prefix: str, model: Any) -> frozenset[str]:
         if not absent:
             filled.add(part)
     used = set(values.values())
-    unused = [
-        name
-        for name, digest in stored.items()
-        if digest not in used and not any(pattern.fullmatch(name) for pattern in others)
+    others = [name for name, digest in stored.items() if digest not in used]
+    left_out = [
+        name for name in others if any(p.fullmatch(name) for p in family.other_heads.values())
     ]
+    unused = [name for name in others if name not in left_out]
     if missing or unused:
         raise TensorMismatchError(
             "checkpoint and Model Garden's model are not the same tensors",
@@ -158,7 +191,7 @@ def _check(source: TensorSource, prefix: str, model: Any) -> frozenset[str]:
             ],
             "pass a complete checkpoint and the configuration that it was trained with.",
         )
-    return frozenset(filled - {"encoder"})
+    return Restored(frozenset(filled - {"encoder"}), tuple(left_out))
 
 
 def _parts(model: Any) -> dict[str, list[Any]]:
@@ -171,7 +204,9 @@ def _parts(model: Any) -> dict[str, list[Any]]:
         "mlm": _without(model.masked_lm.variables, of_encoder),
     }
     for head in model.classification_heads:
-        parts |= {"head_pooler": head.dense.variables, "head": head.out_proj.variables}
+        parts[head.name] = head.out_proj.variables
+        if head.inner_dim:
+            parts[pooler_of(head.name)] = head.dense.variables
     return parts
 
 

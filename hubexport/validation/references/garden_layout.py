@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+from collections.abc import Iterable
 
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import CheckpointError, some_of
-from hubexport.validation.references.garden_network import NEXT_SENTENCE
 
 _ENCODERS = (
     "pretrainer/encoder_network",
@@ -15,13 +14,32 @@ _ENCODERS = (
     "encoder_network",
     "encoder",
     "model/encoder",
+    "model/layer_with_weights-0",  # of BertClassifier
     "model",
     "",
 )
 _MASKED_LM = ("pretrainer/masked_lm", "model/masked_lm", "masked_lm")
-HEAD_POOLER = f"{NEXT_SENTENCE}.pooler_dense"
-_HEAD = re.compile(r"((?:.*/)?classification_heads/\d+)/(dense|out_proj)/kernel")
+_OUTPUT_LAYER = "/out_proj/kernel"
 _MARKS = {"functional": "layer_with_weights-0/embeddings", "v2": "_embedding_layer/embeddings"}
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadLayout:
+    """Where a `ClassificationHead` is; each path is None where that is not in the checkpoint.
+
+    Attributes:
+      name: of the head, as Model Garden calls it.
+      path: of the head, with its output layer.
+      pooler: of its pooler.
+      inner_dim: of that pooler; 0 for a head of the encoder's pooled vector.
+      num_classes: of the output layer; 1 where it is not there.
+    """
+
+    name: str
+    path: str | None
+    pooler: str | None
+    inner_dim: int
+    num_classes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,21 +49,21 @@ class Layout:
     Attributes:
       kind: of encoder: "functional", "v2" or "scaffold".
       encoder, masked_lm: paths; None where it is not there.
-      head: path of the next-sentence head, or None.
-      head_pooler: path of its pooler, or None.
-      head_width: of that pooler; None where there is no such head.
+      heads: that can be computed.
     """
 
     kind: str
     encoder: str
     masked_lm: str | None = None
-    head: str | None = None
-    head_pooler: str | None = None
-    head_width: int | None = None
+    heads: tuple[HeadLayout, ...] = ()
 
 
-def find_layout(source: TensorSource) -> Layout:
+def find_layout(source: TensorSource, heads: Iterable[str]) -> Layout:
     """How a checkpoint was made, told by its keys.
+
+    Args:
+      source: the checkpoint.
+      heads: Model Garden's names of those that are looked for.
 
     Raises:
       CheckpointError: no encoder where Model Garden's programs put it.
@@ -72,15 +90,33 @@ def find_layout(source: TensorSource) -> Layout:
     if any("pre_softmax_weight" in name for name in source.tensors):
         kind = "scaffold"
     masked_lm = next((p for p in _MASKED_LM if source.find(f"{p}/layer_norm/gamma")), None)
-    head = next(
+    found_heads = (_find_head(source, name) for name in heads)
+    return Layout(kind, encoder, masked_lm, tuple(filter(None, found_heads)))
+
+
+def _find_head(source: TensorSource, name: str) -> HeadLayout | None:
+    """None where the checkpoint has nothing of the head, or it is none of texts."""
+    path = next(
         (
-            match[1]
+            tensor.removesuffix(_OUTPUT_LAYER)
             for tensor, variable in source.variable_names().items()
-            if (match := _HEAD.fullmatch(tensor)) and f"{NEXT_SENTENCE}/" in f"{variable}"
+            if tensor.endswith(_OUTPUT_LAYER)
+            and f"/{variable}".partition(":")[0].endswith(f"/{name}/logits/kernel")
         ),
         None,
     )
-    poolers = [f"{head}/dense"] if head else []
-    kernels = {path: source.find(f"{path}/kernel") for path in (*poolers, HEAD_POOLER)}
+    # `checkpoint_items` of Model Garden's models have the pooler alone.
+    poolers = [f"{name}.pooler_dense", *([f"{path}/dense"] if path else [])]
+    kernels = {pooler: source.find(f"{pooler}/kernel") for pooler in reversed(poolers)}
     pooler, kernel = next(((p, k) for p, k in kernels.items() if k is not None), (None, None))
-    return Layout(kind, encoder, masked_lm, head, pooler, kernel.shape[1] if kernel else None)
+    # In such a list, heads without a pooler are given the vectors of all tokens.
+    if kernel is None and (path is None or "classification_heads/" in path):
+        return None
+    logits = source.find(f"{path}{_OUTPUT_LAYER}")
+    return HeadLayout(
+        name,
+        path,
+        pooler,
+        kernel.shape[1] if kernel else 0,
+        logits.shape[1] if logits else 1,
+    )

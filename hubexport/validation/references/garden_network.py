@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hubexport.errors import ConfigurationError
 from hubexport.families.configuration import Configuration
-from hubexport.validation.cases import ENCODER_INPUTS, POSITIONS
+from hubexport.families.heads import POSITIONS
+from hubexport.validation.cases import ENCODER_INPUTS
 from hubexport.validation.references.maker import SIZES, first_line
-
-NEXT_SENTENCE = "next_sentence"
-"""Name of the head, as Model Garden's experiments call it."""
 
 _FIELDS = {"num_hidden_layers": "num_layers"}  # others are called the same
 
@@ -56,13 +54,13 @@ def architecture(config: Any) -> Mapping[str, Any]:
     return {name: getattr(config, _FIELDS.get(name, name)) for name in SIZES}
 
 
-def build_pretrainer(config: Any, kind: str, head_width: int | None) -> Any:
+def build_pretrainer(config: Any, kind: str, heads: Sequence[Mapping[str, Any]]) -> Any:
     """A `BertPretrainerV2` of random weights.
 
     Args:
       config: of `read_config`.
       kind: a key of `_ENCODERS`.
-      head_width: of the next-sentence head's pooler; None for no such head.
+      heads: arguments of each `ClassificationHead`.
 
     Raises:
       ConfigurationError: Model Garden cannot make it.
@@ -71,14 +69,11 @@ def build_pretrainer(config: Any, kind: str, head_width: int | None) -> Any:
     from official.modeling import tf_utils
     from official.nlp.modeling import layers, models
 
-    heads = []
-    if head_width is not None:
-        heads.append(layers.ClassificationHead(head_width, num_classes=2, name=NEXT_SENTENCE))
     try:
         pretrainer = models.BertPretrainerV2(
             _ENCODERS[kind](config),
             mlm_activation=tf_utils.get_activation(config.hidden_activation),
-            classification_heads=heads,
+            classification_heads=[layers.ClassificationHead(**each) for each in heads],
         )
         with warnings.catch_warnings():
             # The encoder is given the heads' input, too, and says so.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hubexport.errors import HubexportError, VocabularyError, some_of
 from hubexport.validation.references.maker import first_line
@@ -25,6 +26,11 @@ def says_how(directory: Path) -> bool:
 class HuggingFaceTokenizer:
     """See `texts.TextTokenizer`.
 
+    Args:
+      directory: its files.
+      config: of the model, by transformers; it counts where the tokenizer's own files do not name
+        its class. None for BERT's.
+
     Raises:
       HubexportError: transformers is not installed.
       VocabularyError: the directory does not say how text is treated, or transformers cannot load
@@ -33,7 +39,7 @@ class HuggingFaceTokenizer:
 
     truncation = "longest first"
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, config: Any = None):
         try:
             import transformers
         except ImportError as error:
@@ -54,10 +60,9 @@ class HuggingFaceTokenizer:
                 "pass a directory that save_pretrained of the tokenizer wrote.",
             )
         try:
-            # The configuration counts where the tokenizer's own files do not name its class.
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(
                 str(directory),
-                config=transformers.BertConfig(),
+                config=config or transformers.BertConfig(),
                 local_files_only=True,
                 trust_remote_code=False,
             )

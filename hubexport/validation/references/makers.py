@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hubexport.checkpoints.source import TensorSource
-from hubexport.errors import CheckpointError, ExportPathError, HubexportError, UsageError
+from hubexport.errors import ExportPathError, HubexportError, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ MAKERS: Mapping[str, Maker] = {
         "transformers",
         ("torch", "transformers"),
         "pip install 'hubexport[reference-transformers]'",
-        ("hugging_face",),
+        ("hugging_face", "fairseq"),
         frozenset({"bert_config", "tokenizer"}),
     ),
     "model_garden": Maker(
@@ -56,7 +56,7 @@ MAKERS: Mapping[str, Maker] = {
         "recorded",
         (),
         "",
-        ("hugging_face", "tf1", "tf2"),
+        ("hugging_face", "fairseq", "tf1", "tf2"),
         frozenset({"bert_config", "encoder_config", "outputs_file"}),
         needs=frozenset({"outputs_file"}),
     ),
@@ -148,14 +148,7 @@ def check_layout(source: str, maker: Maker, tensors: TensorSource) -> None:
 
     Raises:
       UsageError: another maker does.
-      CheckpointError: files of the checkpoint are not there.
     """
-    if absent := [file.name for file in tensors.files if not file.is_file()]:
-        raise CheckpointError(
-            "the checkpoint is not complete",
-            [("checkpoint", str(tensors.path)), ("not there", ", ".join(absent))],
-            "copy or download these files too, into the same directory.",
-        )
     if tensors.layout not in maker.layouts:
         others = [name for name, each in MAKERS.items() if tensors.layout in each.layouts]
         raise UsageError(

@@ -7,10 +7,10 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from hubexport.checkpoints.opening import open_checkpoint, unpacked
+from hubexport.checkpoints.opening import unpacked
 from hubexport.checkpoints.sentence_transformers import transformer_directory
 from hubexport.errors import UsageError
-from hubexport.families.configuration import read_configuration
+from hubexport.families.opening import describe, open_complete
 from hubexport.paths import PathLike
 from hubexport.progress import steps_bar
 from hubexport.saved_model.record import source_file
@@ -80,12 +80,13 @@ def make_reference(
     check_output(path, overwrite=overwrite)
     with unpacked(Path(checkpoint)) as here:
         encoder = transformer_directory(here) if here.is_dir() else here
-        tensors = open_checkpoint(encoder)
+        tensors = open_complete(encoder)
         check_layout(source, maker, tensors)
+        opened = describe(tensors, encoder, bert_config=bert_config, encoder_config=encoder_config)
         request = Request(
             directory=encoder if encoder.is_dir() else encoder.parent,
             source=tensors,
-            configuration=read_configuration(bert_config, encoder_config, encoder),
+            configuration=opened.configuration,
             tokenizer=_path(tokenizer),
             vocab_file=_path(vocab_file),
             do_lower_case=do_lower_case,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from hubexport.errors import TensorMismatchError
-from hubexport.families.registry import choose
-from hubexport.validation.cases import ENCODER_INPUTS, POSITIONS, Case
+from hubexport.errors import some_of
+from hubexport.families.heads import POSITIONS
+from hubexport.families.opening import Opened
+from hubexport.validation.cases import ENCODER_INPUTS, Case
 from hubexport.validation.reference_file import layer_name
-from hubexport.validation.references import garden_checkpoint, garden_layout, garden_network
+from hubexport.validation.references import (
+    garden_checkpoint,
+    garden_heads,
+    garden_layout,
+    garden_network,
+)
+from hubexport.validation.references.garden_checkpoint import pooler_of
 from hubexport.validation.references.garden_tokenizer import GardenTokenizer
 from hubexport.validation.references.hugging_face_tokenizer import HuggingFaceTokenizer
 from hubexport.validation.references.maker import Outputs, Request
@@ -24,7 +29,7 @@ def open_model(request: Request) -> ModelGardenModel:
     Raises:
       ConfigurationError: it is of another model than BERT, or Model Garden cannot make it.
       CheckpointError: TensorFlow cannot restore it.
-      TensorMismatchError: weights are missing or not used.
+      TensorMismatchError: weights are missing, not used or misshaped.
       UsageError, VocabularyError: the tokenizer cannot be used.
     """
     return ModelGardenModel(request)
@@ -35,29 +40,42 @@ class ModelGardenModel:
 
     def __init__(self, request: Request):
         source, configuration = request.source, request.configuration
-        choose(None, configuration, source)  # refuses models that are none of BERT's
+        # Refuses models that are none of BERT's.
+        family, _ = Opened(source, configuration).model()
         config = garden_network.read_config(configuration)
-        layout = garden_layout.find_layout(source)
-        self._model = garden_network.build_pretrainer(config, layout.kind, layout.head_width)
-        self._parts = garden_checkpoint.restore(source, layout, self._model)
-        self._nsp = _nsp_of_tf1(request, self._parts) if source.layout == "tf1" else None
+        of_tf1 = garden_heads.tf1_heads(family) if source.layout == "tf1" else []
+        self._garden_heads = garden_heads.garden_heads(family)
+        layout = garden_layout.find_layout(source, self._garden_heads.names)
+        heads = [garden_heads.arguments(each, configuration.heads) for each in layout.heads]
+        self._model = garden_network.build_pretrainer(config, layout.kind, heads)
+        apart = [tensor for head in of_tf1 for tensor in head.tensors]
+        restored = garden_checkpoint.restore(source, layout, self._model, family, apart)
+        self._parts = restored.parts
+        read = garden_checkpoint.reader(source)
+        self._heads = [head.load(source, read) for head in of_tf1]
         self.architecture: Mapping[str, Any] = garden_network.architecture(config)
         self.made_by = _made_by(self._model)
-        notes = (
-            [] if "pooler" in self._parts else ["no pooled_output: the checkpoint has no pooler"]
-        )
-        if "head_pooler" in self._parts:
-            notes.append(
-                "pooled_output is the encoder's own pooler's, next_sentence_pooled_output that of "
-                "the next-sentence head"
-            )
+        self.notes = self._notes(restored.left_out)
         tokenizer = _tokenizer(request)
         if tokenizer is None:
-            notes.append("no cases of text: pass --vocab_file or --tokenizer for them")
+            self.notes.append("no cases of text: pass --vocab_file or --tokenizer for them")
         self.cases, of_text = make_cases(
             self.architecture, request.seed, tokenizer, mlm="mlm" in self._parts
         )
-        self.notes = notes + of_text
+        self.notes += of_text
+
+    def _notes(self, left_out: Sequence[str]) -> list[str]:
+        notes = []
+        if left_out:
+            notes.append(f"not compared, of no part of the reference: {some_of(left_out)}")
+        if "pooler" not in self._parts:
+            notes.append("no pooled_output: the checkpoint has no pooler")
+        notes += [
+            f"pooled_output is the encoder's own pooler's, {output} that of the head {head}"
+            for head, output in self._garden_heads.pooled.items()
+            if pooler_of(head) in self._parts
+        ]
+        return notes
 
     def outputs(self, case: Case) -> Outputs:
         """What the model gives for a case, float32; of heads, those that the checkpoint carries."""
@@ -76,39 +94,16 @@ class ModelGardenModel:
         if "mlm" in self._parts and POSITIONS in inputs:
             found["mlm_logits"] = model.masked_lm(sequence, masked_positions=inputs[POSITIONS])
         for head in model.classification_heads:
-            if "head_pooler" in self._parts:
-                found["next_sentence_pooled_output"] = head(sequence, only_project=True)
-            if "head" in self._parts:
-                found["nsp_logits"] = head(sequence, training=False)
-        if self._nsp is not None:
-            weights, bias = self._nsp
-            # get_next_sentence_output of google-research/bert's run_pretraining.py
-            found["nsp_logits"] = tf.matmul(encoded["pooled_output"], weights, transpose_b=True)
-            found["nsp_logits"] += bias
+            features = sequence if head.inner_dim else encoded["pooled_output"]
+            pooled = self._garden_heads.pooled.get(head.name)
+            if pooled is not None and pooler_of(head.name) in self._parts:
+                found[pooled] = head(features, only_project=True)
+            if head.name in self._parts:
+                output = self._garden_heads.outputs[head.name]
+                found[output] = head(features, training=False)
+        for compute in self._heads:
+            found |= compute(encoded)
         return {name: value.numpy() for name, value in found.items()}
-
-
-def _nsp_of_tf1(request: Request, parts: frozenset[str]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Weights [2, H] and bias [2] of a google-research/bert checkpoint, or None."""
-    import tensorflow as tf
-
-    source = request.source
-    names = garden_checkpoint.NSP_TENSORS
-    held = [name for name in names if name in source.tensors]
-    if not held:
-        return None
-    if len(held) < len(names) or "pooler" not in parts:
-        absent = [name for name in names if name not in held]
-        absent += [] if "pooler" in parts else ["bert/pooler/dense"]
-        raise TensorMismatchError(
-            "the checkpoint has a part of a next-sentence head",
-            [("checkpoint", str(source.path)), ("missing", ", ".join(absent))],
-            "pass a complete checkpoint.",
-        )
-    index = next(file for file in source.files if file.suffix == ".index")
-    reader = tf.train.load_checkpoint(str(index)[: -len(".index")])
-    weights, bias = (reader.get_tensor(name) for name in names)
-    return weights, bias
 
 
 def _made_by(model: Any) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import some_of
-from hubexport.families.registry import choose
-from hubexport.validation.cases import ENCODER_INPUTS, POSITIONS, Case
+from hubexport.families.heads import POSITIONS
+from hubexport.families.opening import Opened
+from hubexport.validation.cases import ENCODER_INPUTS, Case
+from hubexport.validation.reference_checks import HEAD_OUTPUTS, sizes_of_axes
 from hubexport.validation.reference_file import OUTPUTS, ReferenceError, layer_name
 from hubexport.validation.references.maker import SIZES, Outputs, Request, first_line
 
@@ -36,8 +38,8 @@ class RecordedModel:
 
     def __init__(self, request: Request):
         assert request.outputs_file is not None
-        family, _ = choose(None, request.configuration, request.source)
-        config = family(request.configuration, request.source, {}).config
+        model, _ = Opened(request.source, request.configuration).model()
+        config = model.config
         self.architecture: Mapping[str, Any] = {name: getattr(config, name) for name in SIZES}
         self.made_by = f"recorded by its user, {request.outputs_file.name}"
         arrays = _read(request.outputs_file)
@@ -130,7 +132,7 @@ def _wrong_inputs(inputs: Mapping[str, np.ndarray], sizes: Mapping[str, Any]) ->
     most = {
         "input_word_ids": sizes["vocab_size"] - 1,
         "input_mask": 1,
-        "input_type_ids": sizes["type_vocab_size"] - 1,
+        "input_type_ids": max(1, sizes["type_vocab_size"]) - 1,  # without types, zeros are taken
         POSITIONS: length - 1,
         MASKED_IDS: sizes["vocab_size"] - 1,
     }
@@ -163,16 +165,18 @@ def _wrong_outputs(
     layers = [layer_name(i) for i in range(sizes["num_hidden_layers"])]
     wanted: dict[str, tuple[int | None, ...]] = dict.fromkeys(OUTPUTS, (rows, hidden))
     wanted |= dict.fromkeys([*layers, "sequence_output"], (rows, length, hidden))
-    wanted |= {"nsp_logits": (rows, 2), "sentence_embedding": (rows, None)}
-    predictions = inputs[POSITIONS].shape[1] if POSITIONS in inputs else 0
-    wanted["mlm_logits"] = (rows, predictions, sizes["vocab_size"])
+    wanted["sentence_embedding"] = (rows, None)
+    case = Case("", dict(inputs))
+    for name, axes in HEAD_OUTPUTS.items():
+        sized = tuple(sizes["vocab_size"] if axis == "V" else axis for axis in axes)
+        wanted[name] = sizes_of_axes(sized, case)
     if "sequence_output" not in outputs:
         yield "outputs/sequence_output: missing"
     for name, value in outputs.items():
         shape = value.shape
         if name not in wanted:
             yield f"outputs/{name}: no output of that name; known: {some_of(wanted, 40)}"
-        elif name == "mlm_logits" and POSITIONS not in inputs:
+        elif "N" in HEAD_OUTPUTS.get(name, ()) and POSITIONS not in inputs:
             yield f"outputs/{name}: without inputs/{POSITIONS}"
         elif value.dtype.kind != "f" and value.dtype.name != "bfloat16":
             yield f"outputs/{name}: {value.dtype}, needed floating-point numbers"

@@ -1,7 +1,8 @@
-"""The tensors of Hugging Face checkpoints by PyTorch and safetensors; nothing is executed."""
+"""The tensors of PyTorch checkpoints by PyTorch and safetensors; nothing is executed."""
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ def read_state_dict(files: Sequence[Path]) -> dict[str, Any]:
 
     Raises:
       CheckpointError: PyTorch or safetensors cannot read a file, pickles under the restriction
-        that they hold tensors and plain values only.
+        that they hold tensors, plain values and parsed arguments only.
     """
     state: dict[str, Any] = {}
     for path in files:
@@ -45,7 +46,9 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        # fairseq keeps its command line with the weights; a Namespace only holds values.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (*_ERRORS, safetensors.SafetensorError) as error:
         raise CheckpointError(
             "PyTorch cannot read the checkpoint",

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from hubexport.errors import VocabularyError
-from hubexport.validation.cases import ENCODER_INPUTS, POSITIONS, Case, random_cases
+from hubexport.families.heads import POSITIONS
+from hubexport.validation.cases import ENCODER_INPUTS, MASKED_CASE, Case, random_cases
 from hubexport.validation.sentences import MLM_SENTENCES
 
 LENGTH = 64
@@ -75,21 +76,33 @@ class TextTokenizer(Protocol):
 
 
 def make_cases(
-    architecture: Mapping[str, Any], seed: int, tokenizer: TextTokenizer | None, *, mlm: bool
+    architecture: Mapping[str, Any],
+    seed: int,
+    tokenizer: TextTokenizer | None,
+    *,
+    mlm: bool,
+    padding_side: str = "right",
 ) -> tuple[list[Case], list[str]]:
     """All inputs of a model, and notes about those of text.
 
     Args:
-      architecture: `vocab_size`, `max_position_embeddings`, `type_vocab_size` at least.
+      architecture: `vocab_size`, `max_position_embeddings`, `type_vocab_size` at least, and
+        `pad_token_id` where it is not 0.
       seed: of the random cases.
       tokenizer: None for no cases of text.
       mlm: whether the reference has a masked-language-model head.
+      padding_side: of the model's family.
 
     Raises:
       VocabularyError: the tokenizer gives ids that the model has no embeddings for.
     """
     sizes = ("vocab_size", "max_position_embeddings", "type_vocab_size")
-    cases = random_cases(**{name: architecture[name] for name in sizes}, seed=seed)
+    cases = random_cases(
+        **{name: architecture[name] for name in sizes},
+        seed=seed,
+        pad_token_id=architecture.get("pad_token_id", 0),
+        padding_side=padding_side,
+    )
     if tokenizer is None:
         return cases, []
     length = min(LENGTH, architecture["max_position_embeddings"])
@@ -97,10 +110,12 @@ def make_cases(
         return cases, [f"no cases of text: the model has {length} positions"]
     notes = [f"text by {tokenizer.name}, pairs cut {tokenizer.truncation}"]
     of_text = [_packed("texts", tokenizer, [[text] for text in TEXTS], length)]
-    if architecture["type_vocab_size"] > 1:
-        of_text.append(_packed("text_pairs", tokenizer, [list(pair) for pair in PAIRS], length))
+    pairs = _packed("text_pairs", tokenizer, [list(pair) for pair in PAIRS], length)
+    # RoBERTa's tokenizer parts segments by its separators alone.
+    if pairs.inputs["input_type_ids"].max() < max(1, architecture["type_vocab_size"]):
+        of_text.append(pairs)
     else:
-        notes.append("no pairs of segments: the model has one type of token")
+        notes.append("no pairs of segments: the tokenizer gives types that the model has not")
     if mlm:
         masked = _masked(tokenizer, length)
         if masked is None:
@@ -137,7 +152,7 @@ def _masked(tokenizer: TextTokenizer, length: int) -> Case | None:
             masked.append(piece)
     if not sentences:
         return None
-    case = _packed("mlm_sentences", tokenizer, sentences, length)
+    case = _packed(MASKED_CASE, tokenizer, sentences, length)
     word_ids, masked_ids = case.inputs["input_word_ids"], np.array(masked, np.int32)
     positions = (word_ids == masked_ids).argmax(axis=1, keepdims=True).astype(np.int32)
     np.put_along_axis(word_ids, positions, np.int32(mask_id), axis=1)

@@ -1,46 +1,41 @@
-"""Reference outputs by transformers: Hugging Face checkpoints in PyTorch's own BERT."""
+"""Reference outputs by transformers: PyTorch checkpoints in its own classes.
+
+The encoder is loaded once, as the family's base class. Each head is loaded as a class of its own,
+and then given the encoder's outputs: what is computed of them is that class's doing.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hubexport.checkpoints.training_state import training_state
 from hubexport.errors import ConfigurationError, TensorMismatchError, some_of
-from hubexport.validation.cases import POSITIONS, Case
+from hubexport.families.carried import carried_heads, spelled_heads
+from hubexport.families.family import Family
+from hubexport.families.heads import ARCHITECTURES, ENCODER_LEAD, FIELDS, POSITIONS, Head, Interface
+from hubexport.families.opening import Opened
+from hubexport.validation.cases import Case
 from hubexport.validation.reference_file import layer_name
+from hubexport.validation.references import fairseq
 from hubexport.validation.references.hugging_face_tokenizer import HuggingFaceTokenizer, says_how
 from hubexport.validation.references.maker import SIZES, Outputs, Request, first_line
 from hubexport.validation.references.sentence_transformers import sentence_embedding
 from hubexport.validation.references.state_dict import read_state_dict
 from hubexport.validation.references.texts import make_cases
 
-_PARTS = {
-    "pooler": re.compile(r"(bert\.)?pooler\..*"),
-    "mlm": re.compile(r"cls\.predictions\..*"),
-    "nsp": re.compile(r"cls\.seq_relationship\..*"),
-    "encoder": re.compile(r"bert\..*|embeddings.*|encoder\..*|cls\..*"),
-}
-"""What a tensor is part of, the first that matches; others are of heads that nobody compares."""
-
-_CLASSES: tuple[tuple[str, frozenset[str]], ...] = (
-    ("BertModel", frozenset({"pooler"})),
-    ("BertForMaskedLM", frozenset({"mlm"})),
-    ("BertForNextSentencePrediction", frozenset({"pooler", "nsp"})),
-    ("BertForPreTraining", frozenset({"pooler", "mlm", "nsp"})),
-)
-"""transformers' classes with the parts that they have beside the encoder, the smallest first."""
-
-_BUFFER = re.compile(r"(.*\.)?embeddings\.(position_ids|token_type_ids)")
+_POOLER = re.compile(r"(\w+\.)?pooler\..*")
 
 
 def open_model(request: Request) -> TransformersModel:
     """Loads the checkpoint; see `maker.Model`.
 
     Raises:
-      ConfigurationError: it is of another model than BERT, or transformers cannot build it.
+      ConfigurationError: it is of no family that transformers has, or it cannot build it.
       CheckpointError: a file that PyTorch cannot read.
       TensorMismatchError: weights are missing, not used or misshaped.
       VocabularyError: the tokenizer cannot be used.
@@ -55,27 +50,54 @@ class TransformersModel:
         import torch
         import transformers
 
-        _check_type(request)
         self._torch = torch
+        family = self._family = _family(request)
+        groups = _carried(family)
+        self._interfaces = {
+            name: each.interface for group in groups for name, each in group.items()
+        }
         state = read_state_dict(request.source.files)
-        carried = {part for name in state if (part := _part_of(name)) not in ("", "encoder")}
-        self._parts = carried | ({"pooler"} if "nsp" in carried else set())
-        name = next(name for name, parts in _CLASSES if self._parts <= parts)
-        self._model, others = _load(request, name, state, self._parts)
-        config = self._model.config
+        if request.source.layout == "fairseq":
+            state = fairseq.as_transformers(state)
+        config = _config(request, family, state, self._interfaces)
+        loader = _Loader(request, config, state)
+        prefix = type(config).__name__.removesuffix("Config")
+        self._has_pooler = any(_POOLER.fullmatch(name) for name in state)
+        self._base = loader.load(f"{prefix}Model", with_pooler=self._has_pooler)
+        self._models: dict[str, Any] = {}
+        names = _classes(list(self._interfaces))
+        for name, of in names.items():
+            model = loader.load(prefix + name)
+            setattr(model, model.base_model_prefix, _encoded(torch)())
+            self._models |= dict.fromkeys(of, model)
+        others = loader.check(family)
+        classes = ", ".join(f"{prefix}{name}" for name in names or ("Model",))
         self.made_by = (
-            f"transformers {transformers.__version__} ({name}), torch {torch.__version__}"
+            f"transformers {transformers.__version__} ({classes}), torch {torch.__version__}"
         )
-        self.architecture: Mapping[str, Any] = {size: getattr(config, size) for size in SIZES}
-        notes = [f"tensors that are no part of the reference: {some_of(others)}"] if others else []
-        if "pooler" not in self._parts:
+        self.architecture: Mapping[str, Any] = {
+            size: getattr(family.config, size) for size in SIZES
+        }
+        notes = [f"not compared, of no part of the reference: {some_of(others)}"] if others else []
+        notes += [
+            f"nothing tells which head {', '.join(_tensors(family, group))} are of: there are "
+            f"outputs of {', '.join(group)}"
+            for group in groups
+            if len(group) > 1
+        ]
+        if not self._has_pooler:
             notes.append("no pooled_output: the checkpoint has no pooler")
         self._pool_sentences, note = sentence_embedding(request.directory)
         notes += [note] if note else []
-        tokenizer, note = _tokenizer(request)
+        tokenizer, note = _tokenizer(request, config)
         notes += [note] if note else []
+        masked = any(POSITIONS in each.inputs for each in self._interfaces.values())
         self.cases, of_text = make_cases(
-            self.architecture, request.seed, tokenizer, mlm="mlm" in self._parts
+            {**self.architecture, "pad_token_id": family.config.pad_token_id},
+            request.seed,
+            tokenizer,
+            mlm=masked,
+            padding_side=family.padding_side,
         )
         self.notes = notes + of_text
 
@@ -83,26 +105,23 @@ class TransformersModel:
         """What the model gives for a case, float32; of heads, those that the checkpoint carries."""
         torch = self._torch
         inputs = {name: torch.from_numpy(value).long() for name, value in case.inputs.items()}
+        arguments = {
+            "input_ids": inputs["input_word_ids"],
+            "attention_mask": inputs["input_mask"],
+        }
+        if "input_type_ids" not in self._family.ignored_inputs:
+            arguments["token_type_ids"] = inputs["input_type_ids"]
         with torch.inference_mode():
-            encoded = getattr(self._model, "bert", self._model)(
-                input_ids=inputs["input_word_ids"],
-                attention_mask=inputs["input_mask"],
-                token_type_ids=inputs["input_type_ids"],
-                output_hidden_states=True,
-                return_dict=True,
-            )
-            sequence = encoded.last_hidden_state
+            encoded = self._base(**arguments, output_hidden_states=True, return_dict=True)
             # The first of the hidden states is the embeddings.
             found = {layer_name(i): value for i, value in enumerate(encoded.hidden_states[1:])}
-            found["sequence_output"] = sequence
-            if "pooler" in self._parts:
-                found["pooled_output"] = encoded.pooler_output
-            if "nsp" in self._parts:
-                found["nsp_logits"] = self._model.cls.seq_relationship(encoded.pooler_output)
-            if "mlm" in self._parts and POSITIONS in inputs:
-                rows = torch.arange(len(sequence))[:, None]
-                predicted = sequence[rows, inputs[POSITIONS]]
-                found["mlm_logits"] = self._model.cls.predictions(predicted)
+            found["sequence_output"] = encoded.last_hidden_state
+            pooled = encoded.pooler_output if self._has_pooler else None
+            if pooled is not None:
+                found["pooled_output"] = pooled
+            for name, interface in self._interfaces.items():
+                if all(key in inputs for key in interface.inputs):
+                    found |= self._of_head(name, arguments, inputs, encoded, pooled)
         outputs = {name: value.float().numpy() for name, value in found.items()}
         if self._pool_sentences is not None:
             outputs["sentence_embedding"] = self._pool_sentences(
@@ -110,89 +129,240 @@ class TransformersModel:
             )
         return outputs
 
+    def _of_head(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        encoded: Any,
+        pooled: Any,
+    ) -> dict[str, Any]:
+        """A head's outputs; of choices, every row is one, alone in its sample."""
+        torch, interface, model = self._torch, self._interfaces[name], self._models[name]
+        sequence = encoded.last_hidden_state
+        if POSITIONS in interface.inputs:  # all others would be thrown away
+            rows = torch.arange(len(sequence))[:, None]
+            sequence = sequence[rows, inputs[POSITIONS]]
+        getattr(model, model.base_model_prefix).give(sequence, pooled)
+        if interface.lead != ENCODER_LEAD:
+            arguments = {key: value[:, None] for key, value in arguments.items()}
+        given = model(**arguments, return_dict=True)
+        return {
+            output: next(
+                given[field] for field in FIELDS.get(output, ("logits",)) if field in given
+            )
+            for output in interface.outputs
+        }
 
-def _check_type(request: Request) -> None:
+
+def _family(request: Request) -> Family:
+    """The model's family.
+
+    Raises:
+      ConfigurationError: it is of none, or of one that transformers does not have.
+    """
     configuration = request.configuration
-    model_type = configuration.values.get("model_type") or ""
-    if configuration.kind != "json" or model_type not in ("", "bert"):
+    if configuration.kind not in ("json", "fairseq"):
         raise ConfigurationError(
-            "the reference by transformers is of BERT models",
-            [
-                ("configuration", str(configuration.path)),
-                ("found", f"model_type {model_type}" if model_type else configuration.kind),
-            ],
+            "the reference by transformers is of transformers' own configurations",
+            [("configuration", str(configuration.path)), ("found", configuration.kind)],
             "record the outputs in the model's own code, and pass --source=file.",
         )
+    return Opened(request.source, configuration).model()[0]
 
 
-def _part_of(name: str) -> str:
-    """Of `_PARTS`, or "" for tensors that are of none, or are no weights."""
-    if _BUFFER.fullmatch(name):
-        return ""
-    return next((part for part, names in _PARTS.items() if names.fullmatch(name)), "")
+def _carried(family: Family) -> list[dict[str, Head]]:
+    """The heads that the checkpoint carries, those that the same tensors could be of together."""
+    heads = spelled_heads(family)
+    groups = []
+    for names in carried_heads(family):
+        fitting = [name for name in names if _fits(family, heads[name])]
+        groups.append({name: heads[name] for name in fitting or names})
+    return groups
 
 
-def _load(
-    request: Request, name: str, state: Mapping[str, Any], parts: Collection[str]
-) -> tuple[Any, list[str]]:
-    """The model, float32, and the names of tensors that are of no part."""
-    import torch
+def _fits(family: Family, head: Head) -> bool:
+    """Whether the checkpoint's tensors have the shapes of the head's."""
+    tensors = ((w, family.source.find(w.tensor)) for w in family.names.weights(head.parts))
+    return all(t is None or t.shape == w.transform.source_shape(w.shape) for w, t in tensors)
+
+
+def _tensors(family: Family, group: Mapping[str, Head]) -> list[str]:
+    head = next(iter(group.values()))
+    return [weight.tensor for weight in family.names.weights(head.parts)]
+
+
+def _classes(heads: Sequence[str]) -> dict[str, list[str]]:
+    """Ends of the names of transformers' classes, and the heads that are taken from each."""
+    ends = [ARCHITECTURES[name] for name in heads]
+    together = set.intersection(*map(set, ends)) if len(ends) > 1 else set()
+    if together:
+        return {min(together): list(heads)}
+    return {end[0]: [name] for name, end in zip(heads, ends, strict=True)}
+
+
+def _config(
+    request: Request, family: Family, state: Mapping[str, Any], interfaces: Mapping[str, Interface]
+) -> Any:
+    """transformers' own reading of the configuration."""
     import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    path = request.configuration.path
+    configuration = request.configuration
+    model_type = configuration.values.get("model_type") or ""
+    path = configuration.path
     with _quiet():
         try:
-            config = transformers.BertConfig.from_json_file(path)
-            model, info = getattr(transformers, name).from_pretrained(
-                None,
-                config=config,
-                state_dict=dict(state),
-                dtype=torch.float32,
-                attn_implementation="eager",
-                local_files_only=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # they are refused below, all at once
-                output_loading_info=True,
+            if configuration.kind == "fairseq":
+                values = fairseq.configuration(configuration.values, state)
+                return transformers.RobertaConfig(**values)
+            known = model_type in CONFIG_MAPPING
+            made_by = (
+                CONFIG_MAPPING[model_type]
+                if known
+                else getattr(transformers, f"{family.transformers}Config")
             )
+            config = made_by.from_json_file(path)
         except Exception as error:
-            raise ConfigurationError(
-                "transformers cannot make the model",
-                [
-                    ("configuration", str(path)),
-                    ("transformers", first_line(error)),
-                ],
-                "pass the configuration that the checkpoint was trained with.",
-            ) from error
-    unexpected = sorted(info["unexpected_keys"])
-    needed = {*parts, "encoder"}
-    problems = {
-        "missing": [key for key in sorted(info["missing_keys"]) if _part_of(key) in needed],
-        "not used": [key for key in unexpected if _part_of(key)],
-        "misshaped": [
-            f"{key} {list(found)}, needed {list(wanted)}"
-            for key, found, wanted in info["mismatched_keys"]
-        ],
-        "no floating-point numbers": [
-            f"{key} is {value.dtype}"
-            for key, value in state.items()
-            if _part_of(key) and not value.is_floating_point()
-        ],
-        "transformers": list(info["error_msgs"]),
+            raise _cannot_make(path, error) from error
+    counts = {
+        head.outputs[output][-1]
+        for head in interfaces.values()
+        if head.declares_labels
+        for output in head.outputs
     }
-    if any(problems.values()):
-        raise TensorMismatchError(
-            f"the checkpoint does not fill transformers' {name}",
+    if len(counts) == 1:  # where the file does not say, the tensors do
+        (number,) = counts
+        if config.num_labels != number:
+            config.num_labels = number
+    return config
+
+
+def _cannot_make(path: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        "transformers cannot make the model",
+        [("configuration", str(path)), ("transformers", first_line(error))],
+        "pass the configuration that the checkpoint was trained with.",
+    )
+
+
+class _Loader:
+    """Loads classes from one state dict, and keeps account of its tensors."""
+
+    def __init__(self, request: Request, config: Any, state: Mapping[str, Any]):
+        self._request, self._config, self._state = request, config, state
+        self._problems: dict[str, dict[str, None]] = {}
+        self._unexpected: set[str] | None = None
+        self._names: list[str] = []
+
+    def load(self, name: str, *, with_pooler: bool | None = None) -> Any:
+        """A model of that class, float32; what is wrong with it is for `check` to say."""
+        import torch
+        import transformers
+
+        extra = {}
+        made_by = getattr(transformers, name)
+        if with_pooler is not None and "add_pooling_layer" in inspect.signature(made_by).parameters:
+            extra["add_pooling_layer"] = with_pooler
+        with _quiet():
+            try:
+                model, info = made_by.from_pretrained(
+                    None,
+                    config=self._config,
+                    state_dict=dict(self._state),
+                    dtype=torch.float32,
+                    attn_implementation="eager",
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    ignore_mismatched_sizes=True,  # they are refused, all at once
+                    output_loading_info=True,
+                    **extra,
+                )
+            except Exception as error:
+                raise _cannot_make(self._request.configuration.path, error) from error
+        self._names.append(name)
+        unexpected = {self._spelled(model, key) for key in info["unexpected_keys"]}
+        self._unexpected = unexpected if self._unexpected is None else self._unexpected & unexpected
+        self._add("missing", sorted(self._spelled(model, key) for key in info["missing_keys"]))
+        self._add(
+            "misshaped",
             [
-                ("checkpoint", str(request.source.path)),
-                ("configuration", str(path)),
-                *((f"{kind} ({len(n)})", some_of(n)) for kind, n in problems.items() if n),
+                f"{self._spelled(model, key)} {list(found)}, needed {list(wanted)}"
+                for key, found, wanted in info["mismatched_keys"]
             ],
-            "pass a complete checkpoint and its own configuration.",
         )
-    return model.eval(), [key for key in unexpected if not _BUFFER.fullmatch(key)]
+        self._add("transformers", list(info["error_msgs"]))
+        return model.eval()
+
+    def _spelled(self, model: Any, key: str) -> str:
+        """A tensor's name with the prefix that the checkpoint has, or without: one name for it,
+        whichever class lacks it."""
+        prefix = f"{model.base_model_prefix}."
+        if key in self._state:
+            return key
+        if not any(name.startswith(prefix) for name in self._state):
+            return key.removeprefix(prefix)
+        of_base = not hasattr(model, model.base_model_prefix)
+        return prefix + key if of_base and not key.startswith(prefix) else key
+
+    def _add(self, kind: str, found: Sequence[str]) -> None:
+        self._problems.setdefault(kind, {}).update(dict.fromkeys(found))
+
+    def check(self, family: Family) -> list[str]:
+        """Names of tensors that are of no part of the models.
+
+        Raises:
+          TensorMismatchError: the state dict does not fill the models, or holds more.
+        """
+        known = training_state(self._request.source).keys()
+        others = sorted((self._unexpected or set()) - known)
+        left_out = [
+            name for name in others if any(p.fullmatch(name) for p in family.other_heads.values())
+        ]
+        self._add("not used", [name for name in others if name not in left_out])
+        self._add(
+            "no floating-point numbers",
+            [
+                f"{name} is {value.dtype}"
+                for name, value in self._state.items()
+                if name not in known and name not in left_out and not value.is_floating_point()
+            ],
+        )
+        if any(self._problems.values()):
+            raise TensorMismatchError(
+                f"the checkpoint does not fill transformers' {', '.join(self._names)}",
+                [
+                    ("checkpoint", str(self._request.source.path)),
+                    ("configuration", str(self._request.configuration.path)),
+                    *(
+                        (f"{kind} ({len(names)})", some_of(names))
+                        for kind, names in self._problems.items()
+                        if names
+                    ),
+                ],
+                "pass a complete checkpoint and its own configuration.",
+            )
+        return left_out
 
 
-def _tokenizer(request: Request) -> tuple[HuggingFaceTokenizer | None, str]:
+def _encoded(torch: Any) -> Callable[[], Any]:
+    """A class for what stands in a head's model in the encoder's place: it gives what it was given,
+    in the form in which encoders of transformers give their outputs."""
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+    class Encoded(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def give(self, sequence: Any, pooled: Any) -> None:
+            self._given = BaseModelOutputWithPooling(
+                last_hidden_state=sequence, pooler_output=pooled
+            )
+
+        def forward(self, *arguments: Any, **keywords: Any) -> Any:
+            return self._given
+
+    return Encoded
+
+
+def _tokenizer(request: Request, config: Any) -> tuple[HuggingFaceTokenizer | None, str]:
     """What was asked for, or what lies with the checkpoint; and a note."""
     directory: Path | None = request.tokenizer
     if directory is None and says_how(request.directory):
@@ -200,7 +370,7 @@ def _tokenizer(request: Request) -> tuple[HuggingFaceTokenizer | None, str]:
     if directory is None:
         return None, "no cases of text: no tokenizer files with the checkpoint; --tokenizer"
     with _quiet():
-        return HuggingFaceTokenizer(directory), ""
+        return HuggingFaceTokenizer(directory, config), ""
 
 
 @contextlib.contextmanager

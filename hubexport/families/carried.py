@@ -1,0 +1,47 @@
+"""Which heads of a family a checkpoint carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hubexport.families.family import Family
+from hubexport.families.heads import Head, told_apart
+
+
+def spelled_heads(family: Family) -> dict[str, Head]:
+    """The heads that may be in a checkpoint of its layout."""
+    return {
+        name: head
+        for name, head in family.heads().items()
+        if all(family.names.knows(part) for part in head.parts)
+    }
+
+
+def carried_heads(family: Family) -> list[Sequence[str]]:
+    """The heads of which the checkpoint has tensors, by name.
+
+    Heads that the same tensors could be of stay together where neither the configuration nor what
+    else the checkpoint holds tells them apart; the usual group is of one.
+    """
+    heads = spelled_heads(family)
+    by_tensors: dict[frozenset[str], list[str]] = {}
+    for name, head in heads.items():
+        tensors = frozenset(weight.tensor for weight in family.names.weights(head.parts))
+        if any(family.source.find(tensor) is not None for tensor in tensors):
+            by_tensors.setdefault(tensors, []).append(name)
+    return [_told_apart(names, heads, family) for names in by_tensors.values()]
+
+
+def _told_apart(names: list[str], heads: Mapping[str, Head], family: Family) -> list[str]:
+    if len(names) > 1 and (told := told_apart(names, family.configuration)):
+        return [told]
+    # A head goes without tensors of its pooler only where the encoder's own are there.
+    return [name for name in names if _holds_pooler(heads[name], family)] or names
+
+
+def _holds_pooler(head: Head, family: Family) -> bool:
+    """Whether the checkpoint has what the head was trained on, if that has weights."""
+    if head.pooler is None:
+        return True
+    weights = family.names.weights([head.pooler.part])
+    return any(family.source.find(weight.tensor) is not None for weight in weights)

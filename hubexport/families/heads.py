@@ -1,0 +1,297 @@
+"""Heads as data: what each takes and gives, and of which parts families make them.
+
+A head's `Interface` goes into the record of an artifact; what writes, checks, times or describes
+a head reads it there. Names follow TF-Hub's common API for text encoders (`.mlm`, `mlm_logits`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from hubexport.families.configuration import Configuration
+from hubexport.families.labels import Labels
+from hubexport.families.tensor_map import Leaf, Name, Part, dense, layer_norm
+from hubexport.families.transforms import TRANSPOSED
+from hubexport.networks.config import EncoderConfig
+
+Axis = str | int
+Axes = tuple[Axis, ...]
+"""B batch, S sequence, N positions, C choices; V vocabulary and K classes where no model has yet
+given their number."""
+
+ENCODER_LEAD: Axes = ("B", "S")
+POSITIONS = "masked_lm_positions"
+"""Input of heads that predict masked tokens: where these are, zero-padded."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interface:
+    """What a head is called with and gives, beside what the encoder gives.
+
+    Attributes:
+      title: for headings of pages.
+      purpose: what it does, for sentences: "... is trained for guessing masked words".
+      inputs: beside the encoder's, int32, by name.
+      outputs: float32, by name.
+      lead: axes of the encoder's inputs.
+      layers: how many layers it puts on the encoder's; limits of differences grow with them.
+      labels: of its classes, in order; () where it has none or the checkpoint declares none.
+      declares_labels: whether its classes have names that a checkpoint may declare.
+      problem_type: transformers' "regression", "single_label_classification" or
+        "multi_label_classification", where declared.
+    """
+
+    title: str
+    purpose: str
+    outputs: Mapping[str, Axes]
+    inputs: Mapping[str, Axes] = dataclasses.field(default_factory=dict)
+    lead: Axes = ENCODER_LEAD
+    layers: int = 2
+    declares_labels: bool = False
+    labels: tuple[str, ...] = ()
+    problem_type: str | None = None
+
+    def sized(self, **sizes: int) -> Interface:
+        """The same with numbers in the place of V or K."""
+        outputs = {
+            name: tuple(sizes.get(str(axis), axis) for axis in axes)
+            for name, axes in self.outputs.items()
+        }
+        return dataclasses.replace(self, outputs=outputs)
+
+    def record(self) -> dict[str, Any]:
+        """As the record holds it."""
+        return {
+            "title": self.title,
+            "purpose": self.purpose,
+            "inputs": {n: {"dtype": "int32", "shape": list(a)} for n, a in self.inputs.items()},
+            "outputs": {n: {"dtype": "float32", "shape": list(a)} for n, a in self.outputs.items()},
+            "lead": list(self.lead),
+            "layers": self.layers,
+            "declares_labels": self.declares_labels,
+            "labels": list(self.labels) or None,
+            "problem_type": self.problem_type,
+        }
+
+    @classmethod
+    def of_record(cls, fields: Mapping[str, Any]) -> Interface:
+        """Back from the record.
+
+        Raises:
+          KeyError, TypeError: the fields are not those of `record`.
+        """
+        return cls(
+            title=fields["title"],
+            purpose=fields["purpose"],
+            outputs={n: tuple(each["shape"]) for n, each in fields["outputs"].items()},
+            inputs={n: tuple(each["shape"]) for n, each in fields["inputs"].items()},
+            lead=tuple(fields["lead"]),
+            layers=fields["layers"],
+            declares_labels=fields["declares_labels"],
+            labels=tuple(fields["labels"] or ()),
+            problem_type=fields["problem_type"],
+        )
+
+
+INTERFACES: Mapping[str, Interface] = {
+    "mlm": Interface(
+        title="Masked language model",
+        purpose="guessing masked words",
+        inputs={POSITIONS: ("B", "N")},
+        outputs={"mlm_logits": ("B", "N", "V")},
+    ),
+    "nsp": Interface(
+        title="Next sentence prediction",
+        purpose="telling whether a passage follows another (next sentence prediction)",
+        outputs={"nsp_logits": ("B", 2)},
+    ),
+    "classifier": Interface(
+        title="Classifier",
+        purpose="classifying texts",
+        outputs={"classifier_logits": ("B", "K")},
+        declares_labels=True,
+    ),
+    "token_classifier": Interface(
+        title="Token classifier",
+        purpose="classifying tokens",
+        outputs={"token_logits": ("B", "S", "K")},
+        layers=1,
+        declares_labels=True,
+    ),
+    "qa": Interface(
+        title="Question answering",
+        purpose="finding the answer to a question in a text",
+        outputs={"start_logits": ("B", "S"), "end_logits": ("B", "S")},
+        layers=1,
+    ),
+    "multiple_choice": Interface(
+        title="Multiple choice",
+        purpose="choosing one of several continuations",
+        outputs={"choice_logits": ("B", "C")},
+        lead=("B", "C", "S"),
+    ),
+}
+"""By the name of the sub-object that holds the head, in the order of artifacts' signatures."""
+
+ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
+    "mlm": ("ForMaskedLM", "ForPreTraining"),
+    "nsp": ("ForNextSentencePrediction", "ForPreTraining"),
+    "classifier": ("ForSequenceClassification",),
+    "token_classifier": ("ForTokenClassification",),
+    "qa": ("ForQuestionAnswering",),
+    "multiple_choice": ("ForMultipleChoice",),
+}
+"""Ends of the names of transformers' classes that have the head."""
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "mlm_logits": ("prediction_logits", "logits"),
+    "nsp_logits": ("seq_relationship_logits", "logits"),
+    "start_logits": ("start_logits",),
+    "end_logits": ("end_logits",),
+}
+"""Output of a head -> what transformers' classes call it; `logits` where it is not in the table."""
+
+TENSORS: Mapping[str, str] = {
+    "mlm": r"(.*[/.])?(cls[/.]predictions[/.]|masked_lm/(?!embedding_table)).*"
+    r"|(.*/)?mlm/.*|((encoder|decoder)\.)?lm_head\..*|vocab_(transform|layer_norm|projector)\..*",
+    "nsp": r"(.*[/.])?(cls[/.]seq_relationship|next_sentence)[/.].*",
+    "classifier": r"(pre_)?classifier\.(.*\.)?(weight|bias)|output_(weights|bias)"
+    r"|((encoder|decoder)\.)?classification_heads\..*|(.*/)?classification_heads/\d+/.*",
+    "qa": r"qa_outputs\.(weight|bias)|cls/squad/output_\w+",
+}
+"""Names of a head's tensors in any layout, where no family's tables can be asked."""
+
+USUAL_CAUSES: Mapping[str, str] = {
+    "mlm": "output bias lost, word embeddings not tied, positions off by one, another activation "
+    "or epsilon in the head",
+    "nsp": "the head reads another pooler than it was trained on, weights transposed",
+    "classifier": "the head reads another pooler than it was trained on, another activation in "
+    "it, labels in another order",
+    "token_classifier": "labels in another order, weights transposed",
+    "qa": "start and end exchanged, weights transposed",
+    "multiple_choice": "the head reads another pooler than it was trained on, choices mixed with "
+    "rows of the batch",
+}
+"""What is probably wrong where all layers agree and the head's output does not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadPooler:
+    """The dense layer on the first token that a head was trained on.
+
+    Attributes:
+      part: its weights; the scope is that of the head's own, if the encoder's is another.
+      activation: `tanh`, or one of `hubexport.networks.config.ACTIVATIONS`.
+    """
+
+    part: Part
+    activation: str = "tanh"
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A head of a family.
+
+    Attributes:
+      network: the key of `hubexport.networks.heads.HEADS` that computes it.
+      scope: of its variables.
+      interface: what it takes and gives.
+      parts: its weights, less its pooler.
+      pooler: what it was trained on; None where it reads the sequence.
+      activation: of its own hidden layer, if it has one; "" for the network's.
+    """
+
+    network: str
+    scope: str
+    interface: Interface
+    parts: tuple[Part, ...]
+    pooler: HeadPooler | None = None
+    activation: str = ""
+
+
+def output_layer(scope: str, size_out: int, size_in: int, names: Mapping[str, Name]) -> Part:
+    """output_weights [size_out, size_in] and output_bias [size_out], as google-research/bert keeps
+    the last layer of its heads."""
+    leaves = (
+        Leaf("output_weights", (size_out, size_in), {"tf2": TRANSPOSED}),
+        Leaf("output_bias", (size_out,)),
+    )
+    return Part(scope, leaves, names, base=False)
+
+
+def masked_language_model(
+    config: EncoderConfig,
+    *,
+    dense_names: Mapping[str, Name],
+    norm_names: Mapping[str, Name],
+    bias_names: Mapping[str, Name],
+    activation: str = "",
+) -> Head:
+    """Dense layer, activation and norm before an output layer that is tied to the embeddings."""
+    c, scope = config, "cls/predictions"
+    parts = (
+        # First, as in published modules: programs that set weights by position rely on the order.
+        Part(f"{scope}/output_bias", (Leaf("", (c.vocab_size,)),), bias_names, base=False),
+        dense(
+            f"{scope}/transform/dense", c.hidden_size, c.embedding_size, base=False, **dense_names
+        ),
+        layer_norm(f"{scope}/transform/LayerNorm", c.embedding_size, base=False, **norm_names),
+    )
+    interface = INTERFACES["mlm"].sized(V=c.vocab_size)
+    return Head("masked_language_model", scope, interface, parts, activation=activation)
+
+
+def pooled_head(
+    name: str,
+    config: EncoderConfig,
+    labels: Labels,
+    pooler: HeadPooler | None,
+    names: Mapping[str, Name],
+    *,
+    scope: str = "",
+) -> Head:
+    """Classes (or one score) from the first token's pooled vector."""
+    scope = scope or f"cls/{name}"
+    part = output_layer(scope, labels.number, config.hidden_size, names)
+    return Head("pooled_classifier", scope, _of_classes(name, labels), (part,), pooler)
+
+
+def token_head(
+    name: str, network: str, config: EncoderConfig, labels: Labels, names: Mapping[str, Name]
+) -> Head:
+    """Classes (or a start and an end) of each token."""
+    scope = f"cls/{name}"
+    part = output_layer(scope, labels.number, config.hidden_size, names)
+    return Head(network, scope, _of_classes(name, labels), (part,))
+
+
+def _of_classes(name: str, labels: Labels) -> Interface:
+    interface = INTERFACES[name].sized(K=labels.number)
+    return dataclasses.replace(interface, labels=labels.names, problem_type=labels.problem_type)
+
+
+TELLING_TASKS = frozenset(
+    ("cola", "mnli", "mnli-mm", "mrpc", "qnli", "qqp", "rte", "sst-2", "sts-b", "wnli", "xnli")
+)
+"""Values of `finetuning_task` in old configurations (GLUE's) that classify texts."""
+
+
+def told_apart(names: Collection[str], configuration: Configuration) -> str | None:
+    """Which of the heads that the same tensors could be of they are; None where nothing tells.
+
+    Args:
+      names: of the heads.
+      configuration: of transformers; `architectures` names the class that was saved.
+    """
+    values = configuration.values
+    saved = values.get("architectures")
+    for architecture in saved if isinstance(saved, list) else ():
+        ends = [n for n in names if str(architecture).endswith(ARCHITECTURES.get(n, ()))]
+        if len(ends) == 1:
+            return ends[0]
+    of_texts = str(values.get("finetuning_task")).lower() in TELLING_TASKS
+    if "classifier" in names and (of_texts or values.get("problem_type") is not None):
+        return "classifier"
+    return None
