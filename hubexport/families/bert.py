@@ -89,9 +89,10 @@ class Bert(Family):
             table("embeddings/position_embeddings", rows, size, transform=cut,
                   tf2="_position_embedding_layer/embeddings",
                   hugging_face="embeddings.position_embeddings.weight"),
-            table("embeddings/token_type_embeddings", c.type_vocab_size, size,
-                  tf2="_type_embedding_layer/embeddings",
-                  hugging_face="embeddings.token_type_embeddings.weight"),
+            *([table("embeddings/token_type_embeddings", c.type_vocab_size, size,
+                     tf2="_type_embedding_layer/embeddings",
+                     hugging_face="embeddings.token_type_embeddings.weight")]
+              if c.type_vocab_size else []),
             layer_norm("embeddings/LayerNorm", size,
                        tf2="_embedding_norm_layer",
                        hugging_face="embeddings.LayerNorm"),
@@ -258,17 +259,20 @@ class Bert(Family):
         from hubexport.networks.layers import LayerNorm
         from hubexport.networks.transformer import PostNorm, TransformerBlock
 
-        c = self.config
+        c, attention = self.config, f"{layer}/attention"
+        behind_attention, behind_feed_forward = self.layer_dropout()
 
-        def post_norm(layer: Layer, scope: str) -> PostNorm:
+        def post_norm(layer: Layer, scope: str, rate: float) -> PostNorm:
             norm = LayerNorm(variables, f"{scope}/LayerNorm", c.hidden_size, c.layer_norm_eps)
-            return PostNorm(layer, norm, c.hidden_dropout_prob)
+            return PostNorm(layer, norm, rate)
 
         return TransformerBlock(
             post_norm(
-                self.attention_layer(variables, f"{layer}/attention"), f"{layer}/attention/output"
+                self.attention_layer(variables, attention), f"{attention}/output", behind_attention
             ),
-            post_norm(self.feed_forward_layer(variables, layer), f"{layer}/output"),
+            post_norm(
+                self.feed_forward_layer(variables, layer), f"{layer}/output", behind_feed_forward
+            ),
         )
 
     def attention_layer(self, variables: NamedVariables, scope: str) -> Layer:

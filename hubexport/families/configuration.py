@@ -178,8 +178,8 @@ def read_model_garden(path: Path) -> Configuration:
     values = _object(path, _parse(path, yaml.safe_load))
     task, heads = values.get("task"), []
     if isinstance(task, dict):
-        model = task.get("model")
-        values = _object(path, model.get("encoder") if isinstance(model, dict) else None)
+        model = _object(path, task.get("model"))
+        values = _object(path, model.get("encoder"))
         heads = [_object(path, head) for head in _list(path, "cls_heads", model.get("cls_heads"))]
     # Experiments write the defaults of every encoder type; `type` says which one is meant.
     types = [name for name, value in values.items() if isinstance(value, dict)]

@@ -70,6 +70,10 @@ class DistilBert(Bert):
     def spelling(self, source: TensorSource) -> Names:
         return TorchNames(source, prefix="distilbert.")
 
+    def layer_dropout(self) -> tuple[float, float]:
+        """None behind attention, as in transformers' modeling_distilbert.py."""
+        return 0.0, self.config.hidden_dropout_prob
+
     # fmt: off
     def encoder(self) -> list[Part]:
         """Everything but heads."""

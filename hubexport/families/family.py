@@ -50,6 +50,8 @@ class Family(abc.ABC):
       pooler_is_pretrained: whether pre-training trains the pooler that checkpoints hold.
       padding_side: "right", or "any" where positions are counted from the first token.
       causal: whether a token sees only those before it.
+      layer_scale: "normalized" where each layer's output is, "residual" where outputs are sums that
+        grow from layer to layer; what differences are measured by.
       ignored_inputs: of the encoder's inputs, those that are taken and have no influence.
       transformers: what the names of transformers' classes begin with.
       config: what shapes the network.
@@ -70,6 +72,7 @@ class Family(abc.ABC):
     pooler_is_pretrained: ClassVar[bool] = True
     padding_side: ClassVar[str] = "right"
     causal: ClassVar[bool] = False
+    layer_scale: ClassVar[str] = "normalized"
     ignored_inputs: ClassVar[tuple[str, ...]] = ()
     transformers: ClassVar[str]
     config: EncoderConfig
@@ -146,13 +149,14 @@ class Family(abc.ABC):
     def labels(self, names: Mapping[str, Name]) -> Labels:
         """The classes of a head whose output layer has these names; see `read_labels`."""
         part = output_layer("", 0, 0, names)
-        tensor = None
-        if self.names.knows(part):
-            tensor = self.source.find(self.names.tensor(part, "output_weights"))
-        if tensor is None or not tensor.shape:
-            return Labels(0)  # of a head that the checkpoint does not hold
-        kept = part.leaves[0].transforms.get(self.names.layout)
-        return read_labels(self.configuration, tensor.shape[0 if kept is None else -1])
+        if not self.names.knows(part):
+            return Labels(0)
+        for leaf in part.leaves:  # of half a head, either tells
+            tensor = self.source.find(self.names.tensor(part, leaf.name))
+            if tensor is not None and tensor.shape:
+                kept = leaf.transforms.get(self.names.layout)
+                return read_labels(self.configuration, tensor.shape[0 if kept is None else -1])
+        return Labels(0)  # of a head that the checkpoint does not hold
 
     def heads(self) -> Mapping[str, Head]:
         """The heads that checkpoints may hold, by the name of the sub-object."""
@@ -168,4 +172,17 @@ class Family(abc.ABC):
             "padding_side": self.padding_side,
             "causal": self.causal,
             "ignored_inputs": list(self.ignored_inputs),
+            "layer_scale": self.layer_scale,
+            "dropout_places": self.dropout_places(),
         }
+
+    def layer_dropout(self) -> tuple[float, float]:
+        """Rates of dropout behind a block's attention and behind its feed-forward layer."""
+        return self.config.hidden_dropout_prob, self.config.hidden_dropout_prob
+
+    def dropout_places(self) -> int:
+        """How many times the network drops elements out, with `training=True`."""
+        c = self.config
+        in_block = (*self.layer_dropout(), c.attention_probs_dropout_prob)
+        embeddings = 1 if c.hidden_dropout_prob else 0
+        return embeddings + c.num_hidden_layers * sum(rate > 0 for rate in in_block)

@@ -117,7 +117,12 @@ class Context:
     @property
     def conventions(self) -> Mapping[str, Any]:
         """What the record says of inputs (`Family.conventions`); BERT's without a record."""
-        default = {"padding_side": "right", "causal": False, "ignored_inputs": []}
+        default = {
+            "padding_side": "right",
+            "causal": False,
+            "ignored_inputs": [],
+            "layer_scale": "normalized",
+        }
         return {**default, **(self.record or {}).get("conventions", {})}
 
     def reads(self, name: str) -> bool:

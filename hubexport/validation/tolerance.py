@@ -9,7 +9,9 @@ implementations differ because they round at other places:
   float32), each product carries an error of u; the errors are independent, so the sum's relative
   error is about u whatever K is.
 - Layers add their errors as independent ones do: sqrt(n) after n layers. Layer norms keep the
-  scale, so that relative errors neither grow nor shrink on the way.
+  scale, so that relative errors neither grow nor shrink on the way. Where outputs are residual
+  sums that are not normalized, an error is relative to the largest sum so far: `growth` is how many
+  times that is the output's own scale.
 
 So the relative Frobenius error after n layers may be `SAFETY * sqrt(n) * max(u, sqrt(K) * u32)`,
 with K the longest sum of the model. The largest absolute error may be `SPREAD` times what that
@@ -71,12 +73,13 @@ class Tolerance:
     num_hidden_layers: int
     longest_sum: int
 
-    def limits(self, output: str, rms: float) -> Limits:
+    def limits(self, output: str, rms: float, growth: float = 1.0) -> Limits:
         """The limits of one output.
 
         Args:
           output: its name; `encoder_outputs[i]` is layer i, counted from 0.
           rms: of its reference.
+          growth: how many times as large the sums are that it was made of.
         """
         layer = _LAYER.fullmatch(output)
         if layer:
@@ -86,7 +89,7 @@ class Tolerance:
         else:  # a pooler is one more layer
             depth = self.num_hidden_layers + _HEAD_LAYERS.get(output, 1)
         # The embeddings are a layer, too.
-        relative = SAFETY * math.sqrt(depth + 1) * self.roundoff
+        relative = SAFETY * math.sqrt(depth + 1) * self.roundoff * growth
         return Limits(SPREAD * relative * rms, relative, 1 - (SPREAD * relative) ** 2 / 2)
 
     @property
@@ -95,9 +98,11 @@ class Tolerance:
         accumulated = math.sqrt(self.longest_sum) * UNIT_ROUNDOFF["float32"]
         return max(UNIT_ROUNDOFF[self.precision], accumulated)
 
-    def measure(self, what: str, output: str, figures: Figures) -> list[Measurement]:
+    def measure(
+        self, what: str, output: str, figures: Figures, growth: float = 1.0
+    ) -> list[Measurement]:
         """The figures of one output against its limits; three measurements."""
-        limits = self.limits(output, figures.rms)
+        limits = self.limits(output, figures.rms, growth)
         return [
             at_most(
                 f"{what}, relative Frobenius", figures.relative_frobenius, limits.relative_frobenius

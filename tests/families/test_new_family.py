@@ -21,6 +21,10 @@ from hubexport.families.registry import families
 from hubexport.families.tensor_map import Leaf, Part, layer_norm, table
 from hubexport.families.transforms import Columns
 from hubexport.networks.config import EncoderConfig
+from hubexport.saved_model.record import load_record
+from hubexport.validation.reference_file import read_reference
+from hubexport.validation.references.making import make_reference
+from hubexport.validation.validating import run_gates
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -45,6 +49,7 @@ class ToyGpt2(Family):
     layouts: ClassVar[tuple[str, ...]] = ("hugging_face",)
     default_pooler: ClassVar[str] = "mean"
     causal: ClassVar[bool] = True
+    layer_scale: ClassVar[str] = "residual"
     ignored_inputs: ClassVar[tuple[str, ...]] = ("input_type_ids",)
     transformers: ClassVar[str] = "GPT2"
     leave_out_values: ClassVar[bool] = False
@@ -184,6 +189,7 @@ def test_outputs(toy, model, tmp_path):
     assert record["family"] == {"name": "toy_gpt2", "evidence": "model_type gpt2"}
     assert record["conventions"] == {
         "padding_side": "right", "causal": True, "ignored_inputs": ["input_type_ids"],
+        "layer_scale": "residual", "dropout_places": 2 * 3 + 1,
     }  # fmt: skip
     assert record["pooler"]["pooled_output"] == "mean"
     ids = np.random.default_rng(1).integers(0, 50, (3, 9)).astype(np.int32)
@@ -203,6 +209,25 @@ def test_outputs(toy, model, tmp_path):
     for ours, theirs in zip(outputs["encoder_outputs"], expected, strict=True):
         scale = np.abs(theirs.numpy()[tokens]).max()
         assert np.abs(ours.numpy() - theirs.numpy())[tokens].max() <= 2e-5 * max(1.0, scale)
+
+
+def test_reference_and_gates(toy, model, tmp_path):
+    """Nothing but the family's file tells transformers' class, and what the gates may ask for."""
+    directory = model[1]
+    export_encoder(checkpoint=directory, export_path=tmp_path / "out")
+    make_reference(source="transformers", checkpoint=directory, output=tmp_path / "reference")
+    report = run_gates(
+        saved_model=tmp_path / "out",
+        preprocessor=None,
+        record=load_record(tmp_path / "out"),
+        preprocessor_record=None,
+        reference=read_reference(tmp_path / "reference"),
+        reference_tokenizer=None,
+        only=("numerics", "interface", "batch"),
+    )
+    ran = {gate.name: gate for gate in report.gates if gate.status != "not run"}
+    assert set(ran) == {"numerics", "interface", "batch"}
+    assert not {name: gate.failures for name, gate in ran.items() if gate.failures}
 
 
 def test_a_fused_tensor_must_be_taken_whole(toy, model, tmp_path, monkeypatch):

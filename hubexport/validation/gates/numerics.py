@@ -14,6 +14,7 @@ from hubexport.validation.expected import expected_outputs
 from hubexport.validation.figures import compare
 from hubexport.validation.gates.failing import failure
 from hubexport.validation.reference_checks import HEAD_OUTPUTS
+from hubexport.validation.reference_file import layer_name
 from hubexport.validation.results import GateResult, Measurement, judge, not_run
 from hubexport.validation.tolerance import Tolerance
 
@@ -40,11 +41,14 @@ def run(context: Context) -> GateResult:
             continue
         expected = expected_outputs(context, case)
         not_compared |= outputs.keys() - expected.keys()
-        found = {
-            name: _measure(case, name, outputs, load(), tolerance)
-            for name, load in expected.items()
-            if name in outputs or not _head_is_absent(context, name)
-        }
+        growth = _Growth(context)
+        found = {}
+        for name, load in expected.items():
+            if name in outputs or not _head_is_absent(context, name):
+                reference = load()
+                found[name] = _measure(
+                    case, name, outputs, reference, tolerance, growth.of(name, reference)
+                )
         for name, each in found.items():
             measurements += each
             if any(not one.passed for one in each):
@@ -73,6 +77,7 @@ def _measure(
     outputs: Mapping[str, np.ndarray],
     reference: np.ndarray,
     tolerance: Tolerance,
+    growth: float,
 ) -> list[Measurement]:
     what = f"{case.name}: {name}"
     if name not in outputs:
@@ -80,4 +85,25 @@ def _measure(
     actual = outputs[name]
     if actual.shape != reference.shape:
         return [Measurement(what, False, f"shape {actual.shape}", f"shape {reference.shape}")]
-    return tolerance.measure(what, name, compare(actual, reference))
+    return tolerance.measure(what, name, compare(actual, reference), growth)
+
+
+class _Growth:
+    """How much larger than an output the sums are, or were, that its error is relative to.
+
+    Of networks whose layers' outputs are not normalized: what was rounded off a sum stays when
+    later layers make it smaller. The norm behind the last layer keeps relative errors as they are.
+    """
+
+    def __init__(self, context: Context):
+        self._grows = context.conventions["layer_scale"] == "residual"
+        self._last = layer_name(context.sizes["num_hidden_layers"] - 1)
+        self._largest, self._growth = 0.0, 1.0
+
+    def of(self, name: str, reference: np.ndarray) -> float:
+        """For the outputs in order, layers first."""
+        if self._grows and name.startswith("encoder_outputs[") and name != self._last:
+            rms = float(np.sqrt(np.mean(np.square(reference))))
+            self._largest = max(self._largest, rms)
+            self._growth = self._largest / rms if rms else 1.0
+        return self._growth
