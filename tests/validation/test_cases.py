@@ -7,7 +7,15 @@ import itertools
 import numpy as np
 import pytest
 
-from hubexport.validation.cases import ENCODER_INPUTS, POSITIONS, Case, encoder_inputs, random_cases
+from hubexport.families.heads import POSITIONS
+from hubexport.validation.cases import (
+    ENCODER_INPUTS,
+    LEFT_PADDED_CASE,
+    Case,
+    encoder_inputs,
+    padded_left,
+    random_cases,
+)
 
 NAMES = ["one_token", "plain", "segments", "ragged", "batch_1", "full_length"]
 SIZES = list(itertools.product((1, 2, 50), (1, 2, 5, 12, 40, 512), (1, 2, 5)))
@@ -111,3 +119,49 @@ def test_two_segments_in_padded_rows_too(positions: int) -> None:
 def test_encoder_inputs() -> None:
     case = random_cases(50, 12, 2)[0]
     assert list(encoder_inputs(case.inputs)) == list(ENCODER_INPUTS)
+
+
+def test_without_limit() -> None:
+    """The longest is as long as BERT's; the others are those of any model."""
+    free, bert = random_cases(50, None, 2), random_cases(50, 512, 2)
+    assert [case.name for case in free] == NAMES
+    assert all(same(a, b) for a, b in zip(free, bert, strict=True))
+
+
+def test_without_token_types() -> None:
+    cases = random_cases(50, 12, 0)
+    assert [case.name for case in cases] == NAMES
+    assert not any(case.inputs["input_type_ids"].any() for case in cases)
+
+
+@pytest.mark.parametrize("positions", [1, 2, 12, 512])
+def test_left_padded(positions: int) -> None:
+    cases = random_cases(50, positions, 2, pad_token_id=7, padding_side="any")
+    assert [case.name for case in cases] == [*NAMES, LEFT_PADDED_CASE]
+    others = random_cases(50, positions, 2)
+    assert all(same(a, b) for a, b in zip(cases, others, strict=False))
+    inputs = cases[-1].inputs
+    mask = inputs["input_mask"]
+    assert mask[:, -1].all() and (np.diff(mask, axis=1) >= 0).all()
+    assert (positions > 2) == (len(set(mask.sum(axis=1))) == 3)  # rows of several lengths
+    assert (inputs["input_word_ids"][mask == 0] == 7).all()
+    assert np.take_along_axis(mask, inputs[POSITIONS], axis=1).all()  # tokens are predicted
+    assert all(value.dtype == np.int32 for value in inputs.values())
+
+
+def test_padded_left_moves_rows_as_they_are() -> None:
+    right = random_cases(50, 12, 2)[3]
+    right = Case("rows", {name: value[1:] for name, value in right.inputs.items()})
+    left = padded_left(right, pad_token_id=0)
+    assert left.name == "rows" and left.shape == right.shape
+    for row, mask in enumerate(right.inputs["input_mask"]):
+        size = mask.sum()
+        for name in ENCODER_INPUTS:
+            moved = left.inputs[name][row, len(mask) - size :]
+            np.testing.assert_array_equal(moved, right.inputs[name][row, :size])
+        assert not left.inputs["input_word_ids"][row, : len(mask) - size].any()
+        predicted = [
+            case.inputs["input_word_ids"][row, case.inputs[POSITIONS][row]]
+            for case in (left, right)
+        ]
+        np.testing.assert_array_equal(*predicted)

@@ -11,6 +11,7 @@ from hubexport.validation.causes import Divergence, explain
 from hubexport.validation.results import at_most
 
 CASES: dict[str, Case] = {case.name: case for case in random_cases(50, 12, 2)}
+LEFT = random_cases(50, 12, 2, padding_side="any")[-1]
 LAYERS = 4
 
 SMALL, LARGE = 0.01, 0.4
@@ -83,6 +84,14 @@ def test_other_figures_do_not_tell_how_small_it_is(figure: str) -> None:
 @pytest.mark.parametrize("names", [["ragged"], ["ragged", "batch_1"], ["batch_1"]])
 def test_padding(names: list[str]) -> None:
     said(diverging(names, from_layer(0)), PADDING)
+
+
+def test_padding_on_the_left() -> None:
+    worst = at_most(f"{LEFT.name}: encoder_outputs[0], relative Frobenius", LARGE, 1e-5)
+    of_left = Divergence(LEFT, "encoder_outputs[0]", worst)
+    text = " ".join(explain([of_left], LAYERS))
+    assert "padding on the left only" in text and not any(each in text for each in SITUATIONS)
+    said([of_left, *diverging(["ragged"], from_layer(0))], PADDING)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hubexport.errors import HubexportError
-from hubexport.saved_model.record import RECORD_PATH, load_record
+from hubexport.saved_model.record import RECORD_PATH, SCHEMA_VERSION, load_record
 from hubexport.validation.identity import artifact_identity
 from hubexport.validation.recording import add_to_record, summary
 from hubexport.validation.report import Report
@@ -50,7 +50,12 @@ def artifact(tmp_path: Path) -> Path:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(data)
     (directory / RECORD_PATH).parent.mkdir()
-    record = {"schema_version": 1, "created": "then", "kind": "encoder", "µ": [1, None, {"a": 2}]}
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "created": "then",
+        "kind": "encoder",
+        "µ": [1, None, {"a": 2}],
+    }
     (directory / RECORD_PATH).write_text(json.dumps(record), "utf-8")
     return directory
 

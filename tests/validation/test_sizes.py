@@ -11,7 +11,7 @@ import pytest
 from hubexport.errors import HubexportError
 from hubexport.saved_model.objects import Variable
 from hubexport.validation.reference_file import Provenance, Reference
-from hubexport.validation.sizes import sizes_of
+from hubexport.validation.sizes import fitting, sizes_of
 from tests import tiny
 
 WANTED = {
@@ -66,6 +66,35 @@ def test_the_variables_come_first() -> None:
     record = {"architecture": {**OTHER, "num_attention_heads": 7, "dtype": "float32"}}
     assert sizes_of(record, google_variables(), reference(OTHER)) == WANTED
     assert sizes_of(record, summary(), reference(WANTED)) == OTHER
+
+
+def test_rows_of_positions_that_are_none() -> None:
+    """As RoBERTa's table has: the record tells how many tokens the others are enough for."""
+    record = {"architecture": {**WANTED, "max_position_embeddings": 23}}
+    found = sizes_of(record, google_variables(), reference(WANTED))
+    assert found == {**WANTED, "max_position_embeddings": 23}
+
+
+def test_positions_without_limit() -> None:
+    architecture = {**WANTED, "max_position_embeddings": None}
+    others = {n: size for n, size in WANTED.items() if n != "max_position_embeddings"}
+    for found in (
+        sizes_of({"architecture": architecture}, summary(), None),
+        sizes_of(None, summary(), reference(architecture)),
+    ):
+        assert found == others
+        assert fitting(1000, found) == 1000
+    assert fitting(1000, WANTED) == 24 and fitting(5, WANTED) == 5
+    # What there are rows for is a limit, whatever is said.
+    assert sizes_of({"architecture": architecture}, google_variables(), None) == WANTED
+
+
+def test_no_token_types() -> None:
+    """The variables do not tell of a table that is not there."""
+    variables = google_variables()
+    kept = [each for each in variables.variables if "token_type" not in each.name]
+    record = {"architecture": {**OTHER, "type_vocab_size": 0}}
+    assert sizes_of(record, summary(*kept), None) == {**WANTED, "type_vocab_size": 0}
 
 
 def test_the_reference_comes_last() -> None:

@@ -163,6 +163,53 @@ def test_types_that_the_encoder_lacks_do_not_fit(work: Path) -> None:
     assert failed(end_to_end.run(given)) == {"input_type_ids, of the encoder's types"}
 
 
+def test_types_that_the_encoder_ignores_fit(work: Path) -> None:
+    """A preprocessor of pairs is of use to an encoder of single texts, too."""
+    given = context(work / "encoder", work / "preprocessor")
+    given.__dict__["sizes"] = {**given.sizes, "type_vocab_size": 1}
+    conventions = {**given.conventions, "ignored_inputs": ["input_type_ids"]}
+    given.record = {**(given.record or {}), "conventions": conventions}
+    result = end_to_end.run(given)
+    assert not failed(result)
+    assert "input_type_ids, of the encoder's types" not in {e.what for e in result.measurements}
+
+
+def of_any_side(work: Path, preprocessor: Path, pad_token_id: int) -> Any:
+    """`run` with a record that takes padding on both sides, its tokens told from padding by id."""
+    given = context(work / "encoder", preprocessor)
+    assert given.record is not None
+    given.record = {
+        **given.record,
+        "architecture": {**given.record["architecture"], "pad_token_id": pad_token_id},
+        "conventions": {**given.conventions, "padding_side": "any"},
+    }
+    return end_to_end.run(given)
+
+
+def test_padding_on_the_left_does_not_fit_every_encoder(work: Path) -> None:
+    class OnTheLeft(published.Published):
+        def pack(self, inputs: Any, seq_length: Any) -> dict[str, Any]:
+            packed = super().pack(inputs, seq_length)
+            mask = packed["input_mask"]
+            absent = tf.reduce_sum(1 - mask, axis=1, keepdims=True)
+            index = (tf.range(tf.shape(mask)[1])[tf.newaxis] - absent) % tf.shape(mask)[1]
+            return {key: tf.gather(value, index, batch_dims=1) for key, value in packed.items()}
+
+    OnTheLeft().save(work / "left")
+    assert failed(run(work, "left")) == {
+        "the side that the preprocessor pads on, of those that the encoder takes"
+    }
+    assert not failed(of_any_side(work, work / "left", published.PADDING))
+
+
+def test_another_padding_id_does_not_fit_where_it_counts(work: Path) -> None:
+    published.Published().save(work / "words")
+    assert not failed(of_any_side(work, work / "words", published.PADDING))
+    assert failed(of_any_side(work, work / "words", published.PADDING + 1)) == {
+        "the preprocessor's padding_id, by which the encoder counts positions"
+    }
+
+
 def test_a_preprocessor_that_fails_raises_nothing(work: Path) -> None:
     published.Fails().save(work / "fails")
     result = run(work, "fails")
