@@ -1,4 +1,7 @@
-"""Exported encoders give what transformers' own models give with the same weights."""
+"""Exported BERTs give what transformers' own give with the same weights: dtypes, settings, poolers.
+
+Every class in every format: test_against_every_class.py.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,6 @@ import hubexport
 from hubexport.errors import CheckpointError, ConfigurationError, TensorMismatchError
 from tests.material import material
 from tests.oracles import compare, inputs
-
-CLASSES = {
-    "BertModel": (),
-    "BertForPreTraining": ("mlm", "nsp"),
-    "BertForMaskedLM": ("mlm",),
-    "BertForNextSentencePrediction": ("nsp",),
-    "BertForSequenceClassification": (),
-}
-"""Class of transformers -> heads that its checkpoints carry."""
 
 
 @pytest.fixture(scope="session")
@@ -57,65 +51,10 @@ def same(request: pytest.FixtureRequest) -> Callable[..., None]:
     return check
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_every_class(name: str, hf: Any, same: Callable[..., None], tmp_path: Path) -> None:
-    model = hf.build(name)
-    has_pooler = name != "BertForMaskedLM"
-    record = hubexport.export_encoder(
-        checkpoint=hf.save_safetensors(model, tmp_path / "model"),
-        export_path=tmp_path / "out",
-        pooler=None if has_pooler else "cls",
-    )
-    assert tuple(record["heads"]) == CLASSES[name]
-    assert record["architecture"]["hidden_act"] == "gelu_erf"
-    skipped = record["skipped_tensors"]
-    if name == "BertForSequenceClassification":
-        assert skipped["head: classifier"] == ["classifier.bias", "classifier.weight"]
-    else:
-        assert "head: classifier" not in skipped
-
-    def expected(batch: inputs.Tensors) -> compare.Expected:
-        outputs = hf.expected_outputs(model, batch)
-        if not has_pooler:
-            outputs["pooled_output"] = outputs["sequence_output"][:, 0]
-        return outputs
-
-    same(tmp_path / "out", expected)
-    artifact = compare.Artifact(tmp_path / "out")
-    for i, layer in enumerate(getattr(model, "bert", model).encoder.layer):
-        # The softmax cancels the keys' bias: the outputs would not show that it is lost.
-        np.testing.assert_array_equal(
-            artifact.variable(f"encoder/layer_{i}/attention/self/key/bias"),
-            layer.attention.self.key.bias.detach().numpy(),
-        )
-
-
 def test_a_checkpoint_without_a_pooler_is_refused(hf: Any, tmp_path: Path) -> None:
     checkpoint = hf.save_safetensors(hf.build("BertForMaskedLM"), tmp_path / "model")
     with pytest.raises(CheckpointError, match="no pooler"):
         hubexport.export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    "saver",
-    [
-        "a named safetensors file", "sharded safetensors", "bin", "sharded bin", "legacy bin",
-        "gamma and beta", "tar.gz",
-    ],
-)  # fmt: skip
-def test_every_file_format(saver: str, hf: Any, same: Callable[..., None], tmp_path: Path) -> None:
-    model = hf.build("BertForPreTraining")
-    (tmp_path / "model").mkdir()
-    record = hubexport.export_encoder(
-        checkpoint=hf.SAVERS[saver](model, tmp_path / "model"), export_path=tmp_path / "out"
-    )
-    assert list(record["heads"]) == ["mlm", "nsp"]
-    if saver != "sharded safetensors":  # transformers itself leaves tied tensors out of these
-        tied = record["skipped_tensors"]["tied to another tensor, checked to be equal"]
-        assert "cls.predictions.decoder.weight" in tied
-    if saver == "gamma and beta":
-        assert record["skipped_tensors"]["index buffers"] == ["bert.embeddings.position_ids"]
-    same(tmp_path / "out", lambda batch: hf.expected_outputs(model, batch))
 
 
 @pytest.mark.parametrize("saver", ["bin", "gamma and beta", "sharded safetensors"])

@@ -74,11 +74,13 @@ def make_plan(
     values: dict[str, Value] = {}
     tensors: dict[str, str] = {}
     missing, misshaped, wrong_dtype = [], [], []
-    copies = {copy_of: name for name, (_, copy_of) in family.duplicates.items()}
+    copies: dict[str, list[str]] = {}
+    for name, (_, copy_of) in family.duplicates.items():
+        copies.setdefault(copy_of, []).append(name)
     for weight in weights:
-        tensor = source.find(weight.tensor)
-        if tensor is None and weight.variable in copies:  # of tied tensors, one may be stored
-            tensor = source.find(copies[weight.variable])
+        # Of tied tensors, one may be stored.
+        possible = map(source.find, (weight.tensor, *copies.get(weight.variable, ())))
+        tensor = next((found for found in possible if found is not None), None)
         wanted = weight.transform.source_shape(weight.shape)
         if tensor is None:
             missing.append(f"{weight.tensor} {list(wanted)}")

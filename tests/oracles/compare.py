@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hubexport.families.heads import INTERFACES
 from tests.oracles.inputs import Tensors
 
 TOLERANCE = 2e-5
@@ -27,18 +28,30 @@ class Artifact:
         import tensorflow as tf
 
         self.root = tf.saved_model.load(str(path))
+        self.heads = [name for name in INTERFACES if hasattr(self.root, name)]
 
     def __call__(self, inputs: Tensors) -> dict[str, Any]:
-        """Every output of the encoder and of each head, which must repeat the encoder's."""
-        encoded = self._call(self.root, inputs, ENCODER_INPUTS)
+        """Every output of the encoder and of each head, which must repeat the encoder's.
+
+        Args:
+          inputs: as the model takes them: the encoder's [B, S], of multiple choice [B, C, S].
+
+        Returns:
+          The outputs by name; the encoder's of multiple choice are those of B * C rows.
+        """
+        rows = {name: inputs[name].reshape(-1, inputs[name].shape[-1]) for name in ENCODER_INPUTS}
+        encoded = self._call(self.root, rows, ENCODER_INPUTS)
         outputs = dict(encoded)
-        for name, extra in (("mlm", ("masked_lm_positions",)), ("nsp", ())):
-            if not hasattr(self.root, name):
-                continue
-            of_head = self._call(getattr(self.root, name), inputs, (*ENCODER_INPUTS, *extra))
-            repeated = worst_difference(of_head, encoded, encoded)
-            assert repeated <= 1e-6, f"{name} changes the encoder's outputs by {repeated}"
-            outputs |= {key: value for key, value in of_head.items() if key not in encoded}
+        for name in self.heads:
+            takes = (*ENCODER_INPUTS, *INTERFACES[name].inputs)
+            of_head = self._call(getattr(self.root, name), inputs, takes)
+            given = {key: of_head.pop(key) for key in INTERFACES[name].outputs}
+            lead = inputs["input_word_ids"].shape[:-1]
+            repeated = {key: _as_rows(value, len(lead)) for key, value in of_head.items()}
+            assert repeated.keys() == encoded.keys(), (name, sorted(repeated))
+            difference = worst_difference(repeated, encoded, encoded)
+            assert difference <= 1e-6, f"{name} changes the encoder's outputs by {difference}"
+            outputs |= given
         return outputs
 
     def _call(self, function: Any, inputs: Tensors, names: Sequence[str]) -> dict[str, Any]:
@@ -52,13 +65,19 @@ class Artifact:
 
     def variable(self, name: str) -> np.ndarray:
         """The value of the variable of that name, of the encoder or of one of its heads."""
-        heads = [getattr(self.root, head) for head in ("mlm", "nsp") if hasattr(self.root, head)]
         found = {
             variable.name: variable.numpy()
-            for owner in (self.root, *heads)
+            for owner in (self.root, *(getattr(self.root, head) for head in self.heads))
             for variable in owner.variables
         }
         return found[f"{name}:0"]
+
+
+def _as_rows(value: Any, lead: int) -> Any:
+    """An output of the encoder whose first `lead` axes are one."""
+    if isinstance(value, list):
+        return [_as_rows(each, lead) for each in value]
+    return value.reshape(-1, *value.shape[lead:])
 
 
 def worst_difference(

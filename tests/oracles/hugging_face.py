@@ -12,9 +12,7 @@ import numpy as np
 import torch
 import transformers
 
-from tests.oracles import families
-from tests.oracles.families import SIZES, build
-from tests.oracles.inputs import Tensors
+from tests.oracles.families import SIZES, build, expected_outputs
 from tests.oracles.saving import SAVERS, save_safetensors, state_of, write_config
 
 __all__ = [
@@ -22,13 +20,6 @@ __all__ = [
     "sentence_embedding", "state_of", "torch", "transformers", "write_config",
     "write_sentence_transformers",
 ]  # fmt: skip
-
-
-def expected_outputs(model: transformers.PreTrainedModel, batch: Tensors) -> dict[str, Any]:
-    """`families.expected_outputs` of the encoder and of what it was pre-trained with."""
-    outputs = families.expected_outputs(model, batch)
-    of_task = {name for head in families.FINE_TUNED for name in families.LOGITS[head]}
-    return {name: value for name, value in outputs.items() if name not in of_task}
 
 
 def write_sentence_transformers(
