@@ -176,11 +176,13 @@ def read_model_garden(path: Path) -> Configuration:
       ConfigurationError: not readable, not YAML, or no single encoder in it.
     """
     values = _object(path, _parse(path, yaml.safe_load))
-    task, heads = values.get("task"), []
+    task = values.get("task")
+    heads: tuple[dict[str, Any], ...] = ()
     if isinstance(task, dict):
         model = _object(path, task.get("model"))
         values = _object(path, model.get("encoder"))
-        heads = [_object(path, head) for head in _list(path, "cls_heads", model.get("cls_heads"))]
+        listed = _list(path, "cls_heads", model.get("cls_heads"))
+        heads = tuple(_object(path, head) for head in listed)
     # Experiments write the defaults of every encoder type; `type` says which one is meant.
     types = [name for name, value in values.items() if isinstance(value, dict)]
     encoder_type = values.get("type") or (types[0] if len(types) == 1 else None)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hubexport.checkpoints.source import ComputedTensor, TensorSource
+from hubexport.errors import ConfigurationError
 from hubexport.families.bert import Bert
 from hubexport.families.carried import spelled_heads
 from hubexport.families.configuration import Configuration
@@ -258,3 +259,89 @@ class TestModelGarden:
         merged = [w for w in weights if isinstance(w.transform, HeadsMerged)]
         assert len(merged) == 2 * (2 * 3 + 1)  # q, k, v: kernel and bias; the output's kernel
         assert all("/attention/" in weight.variable for weight in merged)
+
+
+POOLER, LOGITS = "pooler_dense/kernel", "logits/kernel"
+PRETRAINER = {
+    "model/classification_heads/0/dense/kernel": f"bert/sst-2/{POOLER}",
+    "model/classification_heads/0/out_proj/kernel": f"bert/sst-2/{LOGITS}",
+}
+
+
+class TestClassificationHeads:
+    """Of Model Garden's, what a checkpoint calls the one that classifies texts."""
+
+    def head(self, variables: dict[str, str], **said: Any) -> tuple[Bert, str]:
+        """The model, and the tf2 name of the classifier's output layer; "" for none."""
+        shapes: Shapes = {name: (16, 3 if "out_proj" in name else 16) for name in variables}
+        checkpoint = source("tf2", shapes, variables)
+        heads = [said] if said else []
+        configuration = Configuration(
+            Path("params.yaml"), "model_garden", "bert", {"hidden_size": 24}, heads
+        )
+        model = Bert(configuration, checkpoint, {})
+        head = spelled_heads(model).get("classifier")
+        return model, str(head.parts[0].names["tf2"]) if head else ""
+
+    def test_with_its_own_pooler(self):
+        model, name = self.head(PRETRAINER)
+        head = spelled_heads(model)["classifier"]
+        assert name == "sst-2/logits"
+        assert model.names.weights(head.parts)[0].tensor.endswith("0/out_proj/kernel")
+        assert head.pooler is not None
+        assert model.names.weights([head.pooler.part])[0].tensor.endswith("0/dense/kernel")
+        assert head.interface.outputs == {"classifier_logits": ("B", 3)}
+
+    def test_beside_next_sentence(self):
+        other = {
+            "model/classification_heads/1/dense/kernel": f"bert/next_sentence/{POOLER}",
+            "model/classification_heads/1/out_proj/kernel": f"bert/next_sentence/{LOGITS}",
+        }
+        assert self.head(PRETRAINER | other)[1] == "sst-2/logits"
+
+    def test_of_several_none(self):
+        other = {name.replace("/0/", "/1/"): v.replace("sst-2", "mnli")
+                 for name, v in PRETRAINER.items()}  # fmt: skip
+        model, name = self.head(PRETRAINER | other)
+        assert name == ""
+        (pattern,) = model.other_heads.values()
+        assert all(pattern.fullmatch(tensor) for tensor in PRETRAINER | other)
+
+    def test_of_a_pooler_alone_none(self):
+        variables = {"sst-2.pooler_dense/kernel": f"sst-2/{POOLER}"}
+        model, name = self.head(variables)
+        assert name == ""
+        assert all(model.other_heads["classification heads"].fullmatch(n) for n in variables)
+
+    def test_bert_classifier_takes_the_encoders_pooler(self):
+        model, name = self.head({"model/layer_with_weights-1/out_proj/kernel": f"sst-2/{LOGITS}"})
+        assert name == "sst-2/logits"
+        pooler = spelled_heads(model)["classifier"].pooler
+        assert pooler is not None and pooler.part.names["tf2"] == "_pooler_layer"
+
+    @pytest.mark.parametrize(
+        "variables",
+        [
+            # BertPretrainerV2 gives a head without a pooler the vectors of all tokens.
+            {"model/classification_heads/0/out_proj/kernel": f"bert/sst-2/{LOGITS}"},
+            # BertSpanLabeler and BertTokenClassifier
+            {"model/layer_with_weights-1/layer_with_weights-0/kernel":
+             f"predictions/transform/{LOGITS}"},
+            {"model/layer_with_weights-1/kernel": f"predictions/transform/{LOGITS}"},
+        ],
+    )  # fmt: skip
+    def test_what_is_no_classifier_of_texts(self, variables):
+        assert self.head(variables)[1] == ""
+
+    def test_said_to_be_as_it_must(self):
+        said = {"name": "sst-2", "inner_dim": 24, "activation": "tanh", "cls_token_idx": 0}
+        assert self.head(PRETRAINER, **said)[1] == "sst-2/logits"
+        assert self.head(PRETRAINER, name="mnli", activation="relu")[1] == "sst-2/logits"
+
+    @pytest.mark.parametrize("said", [{"activation": "relu"}, {"activation": None},
+                                      {"cls_token_idx": 1}])  # fmt: skip
+    def test_said_to_be_computed_otherwise(self, said):
+        with pytest.raises(ConfigurationError, match="'sst-2'.*not computed") as caught:
+            self.head(PRETRAINER, name="sst-2", **said)
+        (key,), (value,) = said.keys(), said.values()
+        assert f"{key}: {value!r}" in str(caught.value) and "--heads none" in str(caught.value)

@@ -29,17 +29,13 @@ class Restored:
     """What a checkpoint fills of a model.
 
     Attributes:
-      parts: "pooler", "mlm", and NAME and NAME.pooler_dense of heads, beside the encoder.
+      parts: "pooler", "masked_lm", and NAME/logits and NAME/pooler_dense of heads, beside the
+        encoder.
       left_out: tensors that are no part of the model.
     """
 
     parts: frozenset[str]
     left_out: tuple[str, ...]
-
-
-def pooler_of(head: str) -> str:
-    """The name of a head's pooler, as `checkpoint_items` of Model Garden's models have it."""
-    return f"{head}.pooler_dense"
 
 
 def restore(
@@ -98,7 +94,7 @@ def _read_tf2(prefix: str, layout: Layout, model: Any) -> None:
     for found, head in zip(layout.heads, model.classification_heads, strict=True):
         if found.path is not None:
             objects[found.path] = head
-        if found.pooler is not None:
+        if found.pooler is not None and found.pooler != f"{found.path}/dense":
             objects[found.pooler] = head.dense
     _mounted(objects).read(prefix).expect_partial()
 
@@ -201,12 +197,12 @@ def _parts(model: Any) -> dict[str, list[Any]]:
     parts = {
         "encoder": _without(encoder.variables, of_pooler),
         "pooler": list(pooler.variables),
-        "mlm": _without(model.masked_lm.variables, of_encoder),
+        "masked_lm": _without(model.masked_lm.variables, of_encoder),
     }
     for head in model.classification_heads:
-        parts[head.name] = head.out_proj.variables
+        parts[f"{head.name}/logits"] = head.out_proj.variables
         if head.inner_dim:
-            parts[pooler_of(head.name)] = head.dense.variables
+            parts[f"{head.name}/pooler_dense"] = head.dense.variables
     return parts
 
 

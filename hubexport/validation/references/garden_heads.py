@@ -29,10 +29,12 @@ class GardenHeads:
     """Model Garden's names of the heads that the family knows, and what their outputs are called.
 
     Attributes:
+      masked_lm: the output that the scores of masked tokens are.
       outputs: head -> the output that its scores are.
       pooled: head -> the output that its pooler's vector is, where references have one.
     """
 
+    masked_lm: str
     outputs: Mapping[str, str]
     pooled: Mapping[str, str]
 
@@ -43,19 +45,21 @@ class GardenHeads:
 
 
 def garden_heads(family: Family) -> GardenHeads:
-    """The heads of `ClassificationHead` in the family's tables."""
-    outputs = {}
+    """The heads in the family's tables that Model Garden has."""
+    outputs, masked_lm = {}, ""
     for head in spelled_heads(family).values():
         name = str(head.parts[0].names.get("tf2", ""))
         if name.endswith(_LOGITS):
             (outputs[name.removesuffix(_LOGITS)],) = head.interface.outputs
+        elif POSITIONS in head.interface.inputs:
+            (masked_lm,) = head.interface.outputs
     poolers = {kind: str(part.names.get("tf2", "")) for kind, part in family.poolers("").items()}
     pooled = {
         name.removesuffix(_POOLER): POOLERS[kind].recorded
         for kind, name in poolers.items()
         if name.endswith(_POOLER)
     }
-    return GardenHeads(outputs, pooled)
+    return GardenHeads(masked_lm, outputs, pooled)
 
 
 def arguments(layout: HeadLayout, settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from hubexport.validation.references import (
     garden_layout,
     garden_network,
 )
-from hubexport.validation.references.garden_checkpoint import pooler_of
 from hubexport.validation.references.garden_tokenizer import GardenTokenizer
 from hubexport.validation.references.hugging_face_tokenizer import HuggingFaceTokenizer
 from hubexport.validation.references.maker import Outputs, Request
@@ -60,7 +59,7 @@ class ModelGardenModel:
         if tokenizer is None:
             self.notes.append("no cases of text: pass --vocab_file or --tokenizer for them")
         self.cases, of_text = make_cases(
-            self.architecture, request.seed, tokenizer, mlm="mlm" in self._parts
+            self.architecture, request.seed, tokenizer, mlm="masked_lm" in self._parts
         )
         self.notes += of_text
 
@@ -73,7 +72,7 @@ class ModelGardenModel:
         notes += [
             f"pooled_output is the encoder's own pooler's, {output} that of the head {head}"
             for head, output in self._garden_heads.pooled.items()
-            if pooler_of(head) in self._parts
+            if f"{head}/pooler_dense" in self._parts
         ]
         return notes
 
@@ -91,14 +90,16 @@ class ModelGardenModel:
         found["sequence_output"] = sequence
         if "pooler" in self._parts:
             found["pooled_output"] = encoded["pooled_output"]
-        if "mlm" in self._parts and POSITIONS in inputs:
-            found["mlm_logits"] = model.masked_lm(sequence, masked_positions=inputs[POSITIONS])
+        if "masked_lm" in self._parts and POSITIONS in inputs:
+            found[self._garden_heads.masked_lm] = model.masked_lm(
+                sequence, masked_positions=inputs[POSITIONS]
+            )
         for head in model.classification_heads:
             features = sequence if head.inner_dim else encoded["pooled_output"]
             pooled = self._garden_heads.pooled.get(head.name)
-            if pooled is not None and pooler_of(head.name) in self._parts:
+            if pooled is not None and f"{head.name}/pooler_dense" in self._parts:
                 found[pooled] = head(features, only_project=True)
-            if head.name in self._parts:
+            if f"{head.name}/logits" in self._parts:
                 output = self._garden_heads.outputs[head.name]
                 found[output] = head(features, training=False)
         for compute in self._heads:

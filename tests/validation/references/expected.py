@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from hubexport.validation.cases import POSITIONS
+from hubexport.families.heads import POSITIONS
 from hubexport.validation.reference_file import Reference, layer_name, read_reference
 
 TOLERANCE = 1e-5
 """Largest absolute difference, of values around 1."""
 
 RANDOM_CASES = ["one_token", "plain", "segments", "ragged", "batch_1", "full_length"]
+LEFT_PADDED = ["left_padded"]
+"""After the others, of models that may be padded on either side."""
 
 Expected = Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
 """Inputs, masked_lm_positions among them -> outputs, the layers as the list `encoder_outputs`."""
@@ -43,6 +45,7 @@ def assert_outputs(path: Path, expected: Expected, least: float = 0.02) -> Refer
         for output, value in wanted.items():
             found = reference.output(name, output)
             assert found.dtype == np.float32
-            assert np.ptp(found) >= least, f"{name}: {output} is nearly constant"
+            # One score of one row is no variety.
+            assert np.ptp(found) >= least or found.size == 1, f"{name}: {output} hardly varies"
             np.testing.assert_allclose(found, value, rtol=0, atol=TOLERANCE, err_msg=output)
     return reference

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hubexport.errors import UsageError, VocabularyError
-from hubexport.validation.cases import POSITIONS
+from hubexport.families.heads import POSITIONS
 from hubexport.validation.references import texts
 from tests.validation.references.expected import RANDOM_CASES
 
@@ -159,7 +159,7 @@ def test_no_masked_sentences(hugging_face: Any) -> None:
 def test_models_that_text_does_not_fit(hugging_face: Any) -> None:
     cases, notes = cases_of(hugging_face, type_vocab_size=1)
     assert "text_pairs" not in cases and "texts" in cases
-    assert "one type of token" in notes
+    assert "types that the model has not" in notes
     cases, notes = cases_of(hugging_face, max_position_embeddings=7)
     assert list(cases) == RANDOM_CASES
     assert "7 positions" in notes
