@@ -17,6 +17,7 @@ from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Architecture
 from hubexport.cards.schema import EncoderCard, Model, PreprocessorCard
 from hubexport.errors import HubexportError
+from hubexport.families.heads import ARCHITECTURES
 from hubexport.families.registry import families
 from hubexport.poolers import POOLERS
 
@@ -31,9 +32,21 @@ ROUNDING = 0.1
 
 _FRAMEWORK = "tensorFlow2"
 _PREPROCESSING = "text-preprocessing"
-_LANGUAGE_MODEL = "text-language-model"
 _NETWORKS = ("transformer", "bert")
 """What tfhub.dev can call the networks of the families that are exported."""
+
+_CLASSES: Mapping[str, tuple[str, ...]] = {
+    "fill-mask": ("ForMaskedLM",),
+    "multiple-choice": ("ForMultipleChoice",),
+    "question-answering": ("ForQuestionAnswering",),
+    "text-classification": ("ForSequenceClassification",),
+    "text-language-model": ("ForMaskedLM", "ForCausalLM", "LMHeadModel"),
+    "text-question-answering": ("ForQuestionAnswering",),
+    "token-classification": ("ForTokenClassification",),
+    "zero-shot-classification": ("ForSequenceClassification",),
+}
+"""Task of tfhub.dev or pipeline tag of Hugging Face, of those that ask for a head -> ends of the
+names of transformers' classes that have one."""
 
 
 def disagreements(
@@ -127,7 +140,7 @@ def _stated_parameters(card: EncoderCard, record: Record) -> Contradiction:
     counted = _part(record, "architecture").get("num_parameters")
     if stated is None or counted is None:
         return None
-    least = counted - sum(_part(record, "heads").values())
+    least = counted - sum(head["num_parameters"] for head in _part(record, "heads").values())
     if (1 - ROUNDING) * least <= stated <= (1 + ROUNDING) * counted:
         return None
     return f"{stated:,}", f"{counted:,}"
@@ -163,14 +176,22 @@ def _pooler(card: EncoderCard, record: Record) -> Contradiction:
 
 
 def _holds_pooler(record: Record) -> bool | None:
-    """Whether the checkpoint has one, exported or not, the encoder's or a head's."""
+    """Whether the encoder of the checkpoint has one, exported or not, or in use by a head.
+
+    The dense layer that a classifier of RoBERTa or DistilBERT begins with is the classifier's own.
+    """
     if "tensors" not in record or "skipped_tensors" not in record:
         return None
     exported = any(
-        "pooler/dense/" in row["variable"] and not row["tensor"].startswith("generated")
+        row["variable"].startswith("pooler/dense/") and not row["tensor"].startswith("generated")
         for row in record["tensors"]
     )
-    return exported or any(reason.startswith("pooler") for reason in record["skipped_tensors"])
+    of_head = any(
+        "/pooler/dense/" in row["variable"] and "pooler" in row["tensor"]
+        for row in record["tensors"]
+    )
+    left_out = any(reason.startswith("pooler,") for reason in record["skipped_tensors"])
+    return exported or of_head or left_out
 
 
 def _sequence_length(card: EncoderCard, record: Record) -> Contradiction:
@@ -190,13 +211,20 @@ def _tasks(card: Model, record: Record) -> Contradiction:
     kind, heads = record.get("kind"), record.get("heads")
     if kind is not None and (_PREPROCESSING in card.tfhub.tasks) != (kind == "preprocessor"):
         return ", ".join(card.tfhub.tasks), str(kind)
-    if _LANGUAGE_MODEL in card.tfhub.tasks and heads is not None and not _predicts(heads):
-        return _LANGUAGE_MODEL, _heads(heads)
-    return None
+    unmet = [task for task in card.tfhub.tasks if not _can(task, heads)]
+    return (", ".join(unmet), _heads(heads or ())) if unmet else None
 
 
-def _predicts(heads: Iterable[str]) -> bool:
-    return any(head.endswith("lm") for head in heads)
+def heads_for(task: str) -> list[str]:
+    """Heads of which one is needed for a task of tfhub.dev or a pipeline tag of Hugging Face; none
+    where the encoder is enough."""
+    classes = {*_CLASSES.get(task, ())}
+    return [head for head, ends in ARCHITECTURES.items() if classes & {*ends}]
+
+
+def _can(task: str, heads: Iterable[str] | None) -> bool:
+    """Whether an artifact with these heads, None where they are not known, is for a task."""
+    return heads is None or task not in _CLASSES or bool({*heads_for(task)} & {*heads})
 
 
 def _network(card: EncoderCard, record: Record) -> Contradiction:
@@ -207,10 +235,39 @@ def _network(card: EncoderCard, record: Record) -> Contradiction:
 
 
 def _pipeline(card: EncoderCard, record: Record) -> Contradiction:
+    heads, tag = record.get("heads"), card.hugging_face.pipeline_tag
+    return None if _can(tag, heads) else (tag, _heads(heads or ()))
+
+
+def _labels(card: EncoderCard, record: Record) -> Contradiction:
+    """Those of the head that has classes; a card may name those that the checkpoint does not."""
     heads = record.get("heads")
-    if card.hugging_face.pipeline_tag != "fill-mask" or heads is None or "mlm" in heads:
+    if not card.labels or heads is None:
         return None
-    return "fill-mask", _heads(heads)
+    stated = ", ".join(card.labels)
+    if (head := _with_classes(record)) is None:
+        return stated, _heads(heads)
+    if head["labels"]:
+        differs = list(card.labels) != head["labels"]
+        return (stated, ", ".join(head["labels"])) if differs else None
+    (output,) = head["outputs"].values()
+    classes = output["shape"][-1]
+    return None if classes == len(card.labels) else (stated, f"there are {classes} classes")
+
+
+def _problem_type(card: EncoderCard, record: Record) -> Contradiction:
+    heads = record.get("heads")
+    if card.problem_type is None or heads is None:
+        return None
+    if (head := _with_classes(record)) is None:
+        return card.problem_type, _heads(heads)
+    return _differing(card.problem_type, head["problem_type"])
+
+
+def _with_classes(record: Record) -> Mapping[str, Any] | None:
+    """The head whose classes have names: a checkpoint has one configuration, and so one at most."""
+    heads = _part(record, "heads").values()
+    return next((head for head in heads if head["declares_labels"]), None)
 
 
 def _heads(heads: Iterable[str]) -> str:
@@ -267,6 +324,8 @@ CLAIMS: Mapping[str, Mapping[str, Claim]] = {
         "tfhub.network_architecture": _network,
         "kaggle.framework": _framework,
         "hugging_face.pipeline_tag": _pipeline,
+        "labels": _labels,
+        "problem_type": _problem_type,
     },
     PreprocessorCard.kind: {
         "kind": _kind,

@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 
 from hubexport.cards.checking.findings import load_list
 from hubexport.cards.checks import OneOf, words
+from hubexport.families.labels import PROBLEM_TYPES
 from hubexport.families.registry import families
 from hubexport.tokenizers.conventions import CONVENTIONS
 
@@ -35,10 +36,8 @@ LICENCES = {
 """SPDX identifier -> its names elsewhere."""
 
 DESCRIBED = {
-    "distilbert": "DistilBERT",
     "gpt": "GPT",
     "gpt2": "GPT-2",
-    "roberta": "RoBERTa",
     "transformer_xl": "Transformer-XL",
     "xlm": "XLM",
     "xlnet": "XLNet",
@@ -113,7 +112,10 @@ Objective = Annotated[
 MaskingUnit = Annotated[str, OneOf("unit of masking", words("word_piece", "whole_word", "token"))]
 Relation = Annotated[str, OneOf("relation", words("converted", "fine_tuned", "distilled"))]
 Weights = Annotated[str, OneOf("state of weights", words("unchanged", "converted"))]
-Layout = Annotated[str, OneOf("checkpoint layout", words("tf1", "tf2", "hugging_face", "other"))]
+Layout = Annotated[
+    str, OneOf("checkpoint layout", words("tf1", "tf2", "hugging_face", "fairseq", "other"))
+]
+ProblemType = Annotated[str, OneOf("problem type", words(*PROBLEM_TYPES))]
 PoolerStatus = Annotated[str, OneOf("status", words("trained", "untrained", "absent"))]
 Split = Annotated[str, OneOf("split", words("train", "dev", "test"))]
 TfHubTask = Annotated[str, OneOf("task of tfhub.dev", _text_tasks)]

@@ -54,6 +54,8 @@ class EncoderCard(_Named):
     languages_list: Url | None = None
     training_data: tuple[parts.DataUse, ...] = ()
     masking: parts.Masking | None = None
+    labels: tuple[Text, ...] = ()
+    problem_type: allowed.ProblemType | None = None
     training: tuple[parts.Stage, ...] = ()
     pooler: parts.Pooler | None = None
     fine_tuning: parts.FineTuning | None = None

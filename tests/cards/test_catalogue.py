@@ -66,6 +66,8 @@ TRANSFORMERS = {
     "roberta-base": (12, 768, 12),
     "roberta-large": (24, 1024, 16),
     "roberta-large-mnli": (24, 1024, 16),
+    "xlm-roberta-base": (12, 768, 12),
+    "xlm-roberta-large": (24, 1024, 16),
     "distilbert-base-uncased": (6, 768, 12),
     "distilbert-base-uncased-distilled-squad": (6, 768, 12),
 }
@@ -246,7 +248,7 @@ def test_results_are_shares_in_percent(catalogue: Catalogue) -> None:
 def test_families_are_those_of_the_exporter_and_more(catalogue: Catalogue) -> None:
     assert set(families()) <= set(allowed.FAMILIES)
     supported = {c.family for c in catalogue.encoders.values() if allowed.is_supported(c.family)}
-    assert supported >= {"bert", "lambert", "talking_heads"}
+    assert supported >= {"bert", "distilbert", "lambert", "roberta", "talking_heads"}
     assert not allowed.is_supported("no_such_family")
 
 

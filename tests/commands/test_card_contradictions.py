@@ -13,10 +13,10 @@ import pytest
 
 from hubexport import cli
 from hubexport.cards.agreement import CLAIMS, disagreements
-from hubexport.cards.loading import Catalogue, load_catalogue
+from hubexport.cards.loading import Catalogue, load_cards, load_catalogue
 from hubexport.families.registry import families
 from tests.cards.material import MODEL_CARDS, ROOT
-from tests.cards.rendering.exported import BASIC, Artifacts, enlarged
+from tests.cards.rendering.exported import BASIC, Artifacts, enlarged, head_entry
 from tests.cards.rendering.of_artifact import (
     HANDLE,
     PREPROCESSOR,
@@ -58,6 +58,12 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return page
 
 
+@pytest.fixture
+def write_one(tmp_path: Path) -> Callable[[Mapping[str, Any]], Path]:
+    """Writes a card; gives its file."""
+    return lambda card: write_cards(tmp_path / "one", card)
+
+
 def changed(card: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     """The card with another value of `part.name`, `part[].name` or `name`."""
     copied: dict[str, Any] = copy.deepcopy(dict(card))
@@ -87,6 +93,8 @@ ENCODER: dict[str, tuple[Any, str, str]] = {
     "tfhub.tasks": (["text-preprocessing"], "text-preprocessing", "encoder"),
     "tfhub.network_architecture": ("mobilebert", "mobilebert", "the family is bert"),
     "kaggle.framework": ("pyTorch", "pyTorch", r"a SavedModel of TensorFlow \S+"),
+    "labels": (["yes", "no"], "yes, no", "the heads are mlm, nsp"),
+    "problem_type": ("regression", "regression", "the heads are mlm, nsp"),
 }
 WITHOUT_HEADS: dict[str, tuple[Any, str, str]] = {
     "hugging_face.pipeline_tag": ("fill-mask", "fill-mask", "the heads are none"),
@@ -158,6 +166,77 @@ def test_preprocessor(key: str, records: Mapping[str, Any], run: Run) -> None:
     refused(error, PREPROCESSOR, "preprocessor.yaml", [differs(key, *said)])
 
 
+HEADS_OF_TAGS = {
+    "fill-mask": "mlm",
+    "text-classification": "classifier",
+    "zero-shot-classification": "classifier",
+    "token-classification": "token_classifier",
+    "question-answering": "qa",
+    "multiple-choice": "multiple_choice",
+}
+
+
+def with_head(record: Mapping[str, Any], name: str, **fields: Any) -> dict[str, Any]:
+    """The record of an encoder with no head but this one, of three classes."""
+    return {**record, "heads": {name: {**head_entry(name, 20, V=50, K=3), **fields}}}
+
+
+@pytest.mark.parametrize("tag", HEADS_OF_TAGS)
+def test_pipeline_tags_need_their_head(
+    tag: str, records: Mapping[str, Any], write_one: Callable[..., Path]
+) -> None:
+    key = "hugging_face.pipeline_tag"
+    for name in {*HEADS_OF_TAGS.values()}:
+        record = with_head(records[BASIC[0]], name)
+        (card,) = load_cards(write_one(changed(encoder_card(record), key, tag)))
+        said = [f"{key}: the card says {tag}, the record says the heads are {name}"]
+        assert disagreements(card, record) == ([] if name == HEADS_OF_TAGS[tag] else said)
+
+
+THREE = ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("head", "stated", "declared", "found"),
+    [
+        ("classifier", THREE, THREE, None),
+        ("classifier", THREE, ["b", "a", "c"], "b, a, c"),
+        ("token_classifier", THREE, None, None),
+        ("token_classifier", THREE[:2], None, "there are 3 classes"),
+        ("qa", THREE, None, "the heads are qa"),
+    ],
+)
+def test_labels(
+    head: str, stated: list[str], declared: list[str] | None, found: str | None,
+    records: Mapping[str, Any], write_one: Callable[..., Path],
+) -> None:  # fmt: skip
+    record = with_head(records[BASIC[0]], head, labels=declared)
+    (card,) = load_cards(write_one(changed(encoder_card(record), "labels", stated)))
+    said = f"labels: the card says {', '.join(stated)}, the record says {found}"
+    assert disagreements(card, record) == ([said] if found else [])
+
+
+@pytest.mark.parametrize("declared", [None, "regression", "multi_label_classification"])
+def test_problem_types(
+    declared: str | None, records: Mapping[str, Any], write_one: Callable[..., Path]
+) -> None:
+    record = with_head(records[BASIC[0]], "classifier", problem_type=declared)
+    (card,) = load_cards(write_one(changed(encoder_card(record), "problem_type", "regression")))
+    said = f"problem_type: the card says regression, the record says {declared}"
+    assert disagreements(card, record) == ([said] if declared not in (None, "regression") else [])
+
+
+def test_the_dense_layer_of_a_classifier_is_no_pooler_of_the_encoder(
+    records: Mapping[str, Any], write_one: Callable[..., Path]
+) -> None:
+    """DistilBERT's, say; BERT's head has the encoder's, under the name of that."""
+    record = with_head(records[BASIC[0]], "classifier")
+    (card,) = load_cards(write_one(changed(encoder_card(record), "pooler.status", "absent")))
+    for tensor, differ in (("pre_classifier.weight", 0), ("bert.pooler.dense.weight", 1)):
+        row = {"variable": "cls/classifier/pooler/dense/kernel", "tensor": tensor}
+        assert len(disagreements(card, {**record, "tensors": [row]})) == differ
+
+
 def test_a_preprocessor_whose_card_agrees(records: Mapping[str, Any], run: Run) -> None:
     code, error = run(records[BASIC[1]], preprocessor_card(50))
     assert code == 0 and "differs" not in error
@@ -222,7 +301,8 @@ def test_parameters_may_be_rounded(
     """By a tenth, of the count with heads or without."""
     record = records[BASIC[0]]
     counted = record["architecture"]["num_parameters"]
-    assert (counted, counted - sum(record["heads"].values())) == (8_020, 7_632)
+    alone = sum(head["num_parameters"] for head in record["heads"].values())
+    assert (counted, counted - alone) == (8_020, 7_632)
     card = changed(encoder_card(record), "architecture.stated_parameters", stated)
     code, error = run(record, card, preprocessor_card(50))
     assert (code == 0) == agrees and ("stated_parameters" in error) != agrees

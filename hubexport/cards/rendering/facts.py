@@ -12,6 +12,7 @@ from hubexport.cards.allowed import LICENCES
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Architecture, Dataset, Paper
 from hubexport.cards.rendering import pooling
+from hubexport.cards.rendering.heads import HeadFacts, heads_of
 from hubexport.cards.rendering.measured import Validation, validations
 from hubexport.cards.rendering.platforms import Platform
 from hubexport.cards.schema import CollectionCard, EncoderCard, Model, PreprocessorCard
@@ -153,10 +154,32 @@ class EncoderFacts(Facts):
         return self.catalogue.encoders[derived.handle] if derived else None
 
     @property
-    def heads(self) -> dict[str, Mapping[str, Any]]:
-        """Head -> its signature in the record: `inputs` and `outputs`."""
-        signatures = (self.record.get("saved_model") or {}).get("signatures") or {}
-        return {name: signatures[name] for name in self.record.get("heads") or {}}
+    def heads(self) -> dict[str, HeadFacts]:
+        """The exported heads, by name."""
+        return heads_of(self.record, self.card)
+
+    @property
+    def conventions(self) -> Mapping[str, Any]:
+        """`padding_side`, `causal` and `ignored_inputs`; None where the record does not say."""
+        return dict.fromkeys(("padding_side", "causal", "ignored_inputs")) | (
+            self.record.get("conventions") or {}
+        )
+
+    @property
+    def needs_first_type(self) -> bool:
+        """Whether all `input_type_ids` must be 0: there is a single type, and it is looked up."""
+        ignored = self.conventions["ignored_inputs"] or ()
+        return self.sizes["type_vocab_size"] == 1 and "input_type_ids" not in ignored
+
+    @property
+    def special_before_second(self) -> int:
+        """How many special tokens are before the second text of a pair."""
+        places = self._pair
+        return next(n for n, place in enumerate(places) if place.startswith("$B")) - 1
+
+    @property
+    def _pair(self) -> list[str]:
+        return CONVENTIONS[self.preprocessor.model_type].pair.split()
 
     @property
     def has_mask(self) -> bool | None:
@@ -167,9 +190,8 @@ class EncoderFacts(Facts):
     @property
     def tells_segments_apart(self) -> bool:
         """Whether the second text of a pair has other `input_type_ids` than the first."""
-        pair = CONVENTIONS[self.preprocessor.model_type].pair.split()
-        types = {place.partition(":")[2] for place in pair if place.startswith("$")}
-        return len(types) > 1 and self.sizes["type_vocab_size"] != 1
+        types = {place.partition(":")[2] for place in self._pair if place.startswith("$")}
+        return len(types) > 1 and self.sizes["type_vocab_size"] not in (0, 1)
 
     @property
     def stored_in(self) -> str:

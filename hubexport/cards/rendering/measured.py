@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_SHOWN = ("sequence_output", "pooled_output", "default", "mlm_logits", "nsp_logits")
+_SHOWN = ("sequence_output", "pooled_output", "default")
+"""Of the encoder's outputs; those of heads are shown, too."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ def validations(record: Mapping[str, Any]) -> list[Validation]:
         key=lambda entry: (str(entry["created"]), entry["runtime"], entry["device"]),
         reverse=True,
     )
-    return [_validation(entry) for entry in entries]
+    heads = (record.get("heads") or {}).values()
+    shown = {*_SHOWN, *(output for head in heads for output in head["outputs"])}
+    return [_validation(entry, shown) for entry in entries]
 
 
-def _validation(entry: Mapping[str, Any]) -> Validation:
+def _validation(entry: Mapping[str, Any], shown: Collection[str]) -> Validation:
     gates = entry.get("gates") or []
     names = {
         status: [gate["name"] for gate in gates if gate["status"] == status]
@@ -70,7 +73,7 @@ def _validation(entry: Mapping[str, Any]) -> Validation:
         OutputError(gate["name"], output, found.get("relative_frobenius"), found.get("max_abs"))
         for gate in gates
         for output, found in (gate.get("outputs") or {}).items()
-        if output in _SHOWN and gate["name"].startswith(("numerics", "end to end"))
+        if output in shown and gate["name"].startswith(("numerics", "end to end"))
     ]
     worst = [
         (gate["name"], each["what"], each["figure"], each["limit"])

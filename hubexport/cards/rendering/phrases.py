@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hubexport.cards.allowed import DESCRIBED
+from hubexport.families.heads import INTERFACES
 from hubexport.families.registry import families
 
 _UNCASED = 'Text is normalized the "uncased" way: it is put into lower case before it is split into'
@@ -22,8 +23,7 @@ CASINGS: Mapping[str, str] = {
 """What `hubexport.cards.casing` knows of a tokenizer -> the page's sentence."""
 
 OBJECTIVES: Mapping[str, str] = {
-    "mlm": "guessing masked words",
-    "nsp": "telling whether a passage follows another (next sentence prediction)",
+    **{name: head.purpose for name, head in INTERFACES.items()},  # what a head was trained for
     "clm": "predicting the next token from those before it",
     "tlm": "guessing masked words beside a translation of the text",
     "plm": "predicting tokens in a random order",
@@ -46,6 +46,7 @@ LAYOUTS: Mapping[str, str] = {
     "tf1": " for TensorFlow 1",
     "tf2": " for TensorFlow 2",
     "hugging_face": " in Hugging Face's format",
+    "fairseq": " in fairseq's format",
     "other": "",
 }
 
@@ -75,12 +76,27 @@ TOKENIZERS: Mapping[str, str] = {
     "sentencepiece": "SentencePiece",
 }
 
+AXES: Mapping[str, str] = {
+    "B": "batch_size", "S": "seq_length", "N": "num_predict", "C": "num_choices",
+}  # fmt: skip
+"""Axes of `hubexport.families.heads` -> what the pages call them."""
+
 LANGUAGES: Mapping[str, str] = {
     "ar": "Arabic", "bg": "Bulgarian", "de": "German", "el": "Greek", "en": "English",
     "es": "Spanish", "fr": "French", "hi": "Hindi", "ro": "Romanian", "ru": "Russian",
     "sw": "Swahili", "th": "Thai", "tr": "Turkish", "ur": "Urdu", "vi": "Vietnamese",
     "zh": "Chinese", "multilingual": "many languages",
 }  # fmt: skip
+
+
+def shape(axes: Iterable[str | int]) -> str:
+    """Of a tensor: `[batch_size, 3]`."""
+    return f"[{', '.join(AXES.get(str(axis), str(axis)) for axis in axes)}]"
+
+
+def head_title(name: str) -> str:
+    """A head as it is called in print; one that is not known stays a name."""
+    return INTERFACES[name].title if name in INTERFACES else name
 
 
 def family_name(family: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hubexport.cards.rendering.phrases import LANGUAGES, family_name
+from hubexport.cards.rendering.phrases import LANGUAGES, family_name, head_title
 from hubexport.cards.site.summaries import Summary
 
 _BANDS = ((10, "up to 10 M"), (50, "10 to 50 M"), (150, "50 to 150 M"), (400, "150 to 400 M"))
@@ -100,5 +100,5 @@ _KINDS = (
     _Kind("parameters", "Parameters", _band, order=[*(text for _, text in _BANDS), _LARGEST].index),
     _Kind("layers", "Layers", lambda each: _known(each.layers), str, int),
     _Kind("hidden", "Hidden size", lambda each: _known(each.hidden), str, int),
-    _Kind("heads", "Heads", lambda each: each.heads),
+    _Kind("heads", "Heads", lambda each: each.heads, head_title),
 )

@@ -6,15 +6,17 @@ import copy
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hubexport
+from hubexport.cards.agreement import heads_for
 from hubexport.cards.parts import Architecture
 from hubexport.cards.schema import EncoderCard, Model
+from hubexport.families.heads import INTERFACES
 from tests import tiny
 
 SIZES = tuple(f.name for f in dataclasses.fields(Architecture) if f.name not in (
@@ -22,6 +24,11 @@ SIZES = tuple(f.name for f in dataclasses.fields(Architecture) if f.name not in 
 ))  # fmt: skip
 LENGTH = 128  # of the longest sequence: the default of preprocessors, and over that of the pages
 CONFIG = {**tiny.CONFIG, "max_position_embeddings": LENGTH}
+BERT: Mapping[str, Any] = {"max_position_embeddings": LENGTH, "type_vocab_size": 2}
+DISTILBERT: Mapping[str, Any] = {"max_position_embeddings": LENGTH}
+ROBERTA: Mapping[str, Any] = {"max_position_embeddings": LENGTH + 2, "vocab_size": 320}
+"""What models of transformers are configured with; RoBERTa's as its preprocessor needs it."""
+LABELS = ("contradiction", "neutral", "entailment")
 TEXTS = ["Who wrote it? Nobody knows who did.", "A sentence. And one more, a little longer."] * 20
 
 
@@ -76,13 +83,13 @@ def _garden(
 
 
 def _hugging_face(
-    work: Path, path: Path, *, model: str, embedding: bool = False, **options: Any
-) -> None:
+    work: Path, path: Path, *, model: str, embedding: bool = False,
+    config: Mapping[str, Any] = BERT, **options: Any,
+) -> None:  # fmt: skip
     pytest.importorskip("transformers")
     from tests.oracles import hugging_face
 
-    sizes = {"max_position_embeddings": LENGTH, "type_vocab_size": 2}
-    hugging_face.build(model, **sizes).save_pretrained(work / "checkpoint")
+    hugging_face.build(model, **config).save_pretrained(work / "checkpoint")
     if embedding:
         pooling = {"pooling_mode_mean_tokens": True}
         hugging_face.write_sentence_transformers(
@@ -146,6 +153,15 @@ def _xlnet(work: Path, path: Path) -> None:
     hubexport.export_preprocessor(export_path=path, tokenizer=work)
 
 
+def _xlm_roberta(work: Path, path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    letters = sorted({letter for text in TEXTS for letter in text if letter != " "})
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -1.0)]
+    pieces += [(letter, -3.0) for letter in letters] + [("<mask>", 0.0)]
+    transformers.XLMRobertaTokenizer(vocab=pieces).save_pretrained(work)
+    hubexport.export_preprocessor(export_path=path, tokenizer=work)
+
+
 _XLM = ["<s>", "</s>", "<pad>", "<unk>", *(f"<special{number}>" for number in range(10))]
 _ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
@@ -165,6 +181,24 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     ),
     "bert hugging_face, sentence embedding": functools.partial(
         _hugging_face, model="BertModel", embedding=True
+    ),
+    "bert hugging_face, classifier": functools.partial(
+        _hugging_face, model="BertForSequenceClassification",
+        config={**BERT, "id2label": dict(enumerate(LABELS))},
+    ),
+    "bert hugging_face, token classifier": functools.partial(
+        _hugging_face, model="BertForTokenClassification", pooler="cls"
+    ),
+    "bert hugging_face, multiple choice": functools.partial(
+        _hugging_face, model="BertForMultipleChoice"
+    ),
+    "roberta": functools.partial(_hugging_face, model="RobertaForMaskedLM", config=ROBERTA),
+    "roberta, classifier": functools.partial(
+        _hugging_face, model="RobertaForSequenceClassification",
+        config={**ROBERTA, "problem_type": "multi_label_classification"},
+    ),
+    "distilbert": functools.partial(
+        _hugging_face, model="DistilBertForQuestionAnswering", config=DISTILBERT
     ),
     "lambert": functools.partial(_garden, encoder="v2", heads=True, family="lambert"),
     "lambert, no heads": functools.partial(
@@ -192,14 +226,31 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     ),
     "transformer_xl transfo-xl cased": _transformer_xl,
     "sentencepiece xlnet cased": _xlnet,
+    "sentencepiece xlm-roberta cased": _xlm_roberta,
 }  # fmt: skip
 """Name -> what makes the artifact; those of preprocessors are tokenizer, model type and casing."""
+
+PRE_TRAINED = ("mlm", "nsp")
+TAGS = (
+    "fill-mask", "text-classification", "token-classification", "question-answering",
+    "multiple-choice",
+)  # fmt: skip
+"""Pipeline tags that ask for a head."""
 
 UNSTATED = {"vocab_size": 30_522, "max_position_embeddings": 512}
 """Sizes of a model whose card does not say them."""
 
 BASIC = ("bert tf1", "wordpiece bert uncased")
 """An encoder and a preprocessor of which records of others are made."""
+
+PREPROCESSORS = {"roberta": "byte_level_bpe roberta cased"}
+"""Family -> the preprocessor of its artifacts; `BASIC`'s for those that are not listed."""
+
+KINDS_OF_TOKENIZERS = {
+    "huggingface/roberta_preprocess": "byte_level_bpe",
+    "huggingface/xlm_roberta_preprocess": "sentencepiece",
+}
+"""Of the preprocessors of encoders that are exported; WordPiece where they are not listed."""
 
 
 def artifacts_for(card: Model) -> list[str]:
@@ -215,15 +266,33 @@ def fitted(card: Any, record: Mapping[str, Any]) -> Any:
     if not isinstance(card, EncoderCard):
         return dataclasses.replace(card, vocab_size=record["tokenizer"]["vocab_size"])
     built = {name: record["architecture"][name] for name in SIZES}
-    tag = "fill-mask" if "mlm" in record["heads"] else "feature-extraction"
     return dataclasses.replace(
         card,
         architecture=Architecture(**built),
         training=(),
         pooler=None,
-        objectives=tuple(dict.fromkeys((*card.objectives, *record["heads"]))),
-        hugging_face=dataclasses.replace(card.hugging_face, pipeline_tag=tag),
+        objectives=tuple(dict.fromkeys((*card.objectives, *pre_trained(record["heads"])))),
+        labels=(),
+        problem_type=None,
+        tfhub=dataclasses.replace(card.tfhub, tasks=("text-embedding",)),
+        hugging_face=dataclasses.replace(card.hugging_face, pipeline_tag=tag_for(record["heads"])),
     )
+
+
+def pre_trained(heads: Iterable[str]) -> list[str]:
+    """The heads that an objective of pre-training is named after."""
+    return [head for head in heads if head in PRE_TRAINED]
+
+
+def tag_for(heads: Collection[str]) -> str:
+    """The pipeline tag of an encoder with these heads."""
+    found = (tag for tag in TAGS if {*heads_for(tag)} & {*heads})
+    return next(found, "feature-extraction")
+
+
+def head_entry(name: str, num_parameters: int, **sizes: int) -> dict[str, Any]:
+    """What a record says of a head with V pieces or K classes."""
+    return {"num_parameters": num_parameters, **INTERFACES[name].sized(**sizes).record()}
 
 
 def parameters(sizes: Mapping[str, int], heads: Collection[str] = ("mlm", "nsp")) -> int:
@@ -254,23 +323,37 @@ def enlarged(record: Mapping[str, Any], card: Model) -> dict[str, Any]:
     built |= UNSTATED | {name: value for name, value in stated.items() if value is not None}
     built["embedding_size"] = built["hidden_size"]
     built["intermediate_size"] = stated["intermediate_size"] or 4 * built["hidden_size"]
-    heads = {head for head in ("mlm", "nsp") if head in card.objectives}
+    tag = card.hugging_face.pipeline_tag
+    tuned = heads_for(tag) if tag != "fill-mask" else []
+    heads = tuned or [head for head in PRE_TRAINED if head in card.objectives]
     built["num_parameters"] = parameters(built, heads)
     without = parameters(built, ())
-    changed["heads"] = {head: parameters(built, (head,)) - without for head in sorted(heads)}
+    classes = len(card.labels) or 2
+    changed["heads"] = {
+        head: head_entry(
+            head, parameters(built, (head,)) - without, V=built["vocab_size"], K=classes
+        )
+        for head in heads
+    }
     changed["family"]["name"] = card.family
     changed["checkpoint"]["layout"] = card.origin.layout
     if card.pooler is not None and card.pooler.status == "untrained":
         changed["pooler"] |= {"trained": None, "doubts": ["the pooler's bias is all zeros"]}
+    if card.pooler is not None and card.pooler.status == "absent":
+        changed["pooler"] |= {"pooled_output": "cls", "trained": None}
+        rows = changed["tensors"]
+        changed["tensors"] = [row for row in rows if "pooler" not in row["variable"]]
     vocabulary = built["vocab_size"]
     changed["tokenizer"] |= {
-        "vocab_size": vocabulary, "do_lower_case": card.casing == "uncased"
-    }  # fmt: skip
+        "kind": KINDS_OF_TOKENIZERS.get(card.preprocessor, "wordpiece"),
+        "vocab_size": vocabulary,
+        "do_lower_case": card.casing == "uncased",
+    }
     signatures = changed["saved_model"]["signatures"]
-    signatures["mlm"]["outputs"]["mlm_logits"]["shape"][-1] = vocabulary
     for output in signatures["serving_default"]["outputs"].values():
         output["shape"][-1] = built["hidden_size"]
     changed["saved_model"]["signatures"] = {
-        name: signatures[name] for name in ("serving_default", *changed["heads"])
+        "serving_default": signatures["serving_default"],
+        **{name: {"inputs": {}, "outputs": {}} for name in changed["heads"]},
     }
     return changed

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tests.cards.material import PUBLISHER, write
+from tests.cards.rendering.exported import pre_trained, tag_for
 
 HANDLE, PREPROCESSOR = "somebody/tiny_bert", "somebody/tiny_preprocess"
 
@@ -32,7 +33,7 @@ def encoder_card(record: Mapping[str, Any]) -> dict[str, Any]:
             "stated_parameters": built["num_parameters"],
         },
         "casing": "uncased",
-        "objectives": list(heads) or ["mlm"],
+        "objectives": pre_trained(heads) or ["mlm"],
         "training": [
             {
                 "source": "https://example.org/tiny",
@@ -41,7 +42,7 @@ def encoder_card(record: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "preprocessor": PREPROCESSOR,
         "tfhub": {"tasks": ["text-embedding"], "network_architecture": "transformer"},
-        "hugging_face": {"pipeline_tag": "fill-mask" if "mlm" in heads else "feature-extraction"},
+        "hugging_face": {"pipeline_tag": tag_for(heads)},
     }
 
 

@@ -20,6 +20,7 @@ from hubexport.families.registry import families
 from tests.cards.rendering.exported import (
     BASIC,
     MAKERS,
+    PREPROCESSORS,
     Artifacts,
     Exported,
     artifacts_for,
@@ -55,7 +56,7 @@ def program(
     card = fitted(card, artifact.record)
     used = [artifact]
     if isinstance(card, EncoderCard):
-        used.append(artifacts[BASIC[1]])  # no page of an encoder depends on its pieces
+        used.append(artifacts[PREPROCESSORS.get(card.family, BASIC[1])])
         preprocessors = {
             handle: dataclasses.replace(each, vocab_size=None, casing=card.casing)
             for handle, each in catalogue.preprocessors.items()

@@ -101,6 +101,10 @@ PACKED = {
         "text", "first second", "0 for the first text, 1 for the second",
         "right: `<|endoftext|>`",
     ),
+    "sentencepiece xlm-roberta cased": (
+        "`<s>` text `</s>`", "`<s>` first `</s>` `</s>` second `</s>`", "0 for all tokens",
+        "right: `<pad>`",
+    ),
     "byte_level_bpe roberta cased": (
         "`<s>` text `</s>`", "`<s>` first `</s>` `</s>` second `</s>`", "0 for all tokens",
         "right: `<pad>`",

@@ -11,6 +11,7 @@ from hubexport.cards.loading import Catalogue, load_catalogue
 from hubexport.cards.schema import Card, EncoderCard
 from hubexport.cards.site.rendering import render_site
 from tests.cards.material import MODEL_CARDS, ROOT
+from tests.cards.rendering.exported import head_entry
 
 TEMPLATES = ROOT / "templates"
 SMALL = "tensorflow/small_bert"
@@ -88,7 +89,7 @@ def record(layers: int, hidden: int) -> dict[str, Any]:
             "num_attention_heads": hidden // 64,
             "num_parameters": parameters(layers, hidden),
         },
-        "heads": {"mlm": 1000, "nsp": 1538},
+        "heads": {"mlm": head_entry("mlm", 1000, V=30_522), "nsp": head_entry("nsp", 1538)},
         "throughput": [
             throughput(
                 "cpu", "Intel(R) Xeon(R), 2 cores", 32, 9e9 / (layers * (hidden + 100) ** 2)

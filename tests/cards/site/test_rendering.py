@@ -19,6 +19,7 @@ from hubexport.cards.schema import Card
 from hubexport.cards.site.paths import INDEX, SCRIPT, STYLE, page_path
 from hubexport.cards.site.rendering import render_site
 from tests.cards.material import ROOT
+from tests.cards.rendering.exported import head_entry
 from tests.cards.site import material
 from tests.cards.site.reading import Page, is_elsewhere, target
 
@@ -140,7 +141,7 @@ class TestSafety:
             },
         )
         record = material.record(2, 128)
-        record["heads"] = {HOSTILE: 1}
+        record["heads"] = {HOSTILE: {**head_entry("mlm", 1, V=3), "title": HOSTILE}}
         record["validation"][0]["hardware"] = HOSTILE
         files = render(catalogue, {card.handle: record}, lambda _: f"## {HOSTILE}\n\n{HOSTILE}\n")
         assert HOSTILE in Page(files[page_path(card)]).text
