@@ -2,6 +2,7 @@
 
     python encoder_user.py first WORK      uses WORK/encoder, re-exports it, deletes the original
     python encoder_user.py second WORK     loads what the first one wrote
+    python encoder_user.py heads WORK      calls and trains each head of WORK/heads.json
 
 Prints one JSON object {check: result}.
 """
@@ -270,7 +271,98 @@ class Wrapper(tf.Module):
         return self.scale * self.encoder(x)["pooled_output"]
 
 
+def flat(outputs):
+    """Every output by a name of its own."""
+    layers = {f"encoder_outputs[{i}]": x for i, x in enumerate(outputs["encoder_outputs"])}
+    return {**{k: v for k, v in outputs.items() if k != "encoder_outputs"}, **layers}
+
+
+def head(root, name, x, file):
+    """A head by itself; its outputs go into a file."""
+    call, signature = getattr(root, name), root.signatures[name]
+    outputs = flat(call(x))
+    np.savez(file, **{key: value.numpy() for key, value in outputs.items()})
+    served = signature(**x)
+    trained = [call(x, training=True) for _ in range(2)]
+    variables = list(call.trainable_variables)
+    result = {
+        "own_outputs": sorted(served),
+        "signature_same": max(difference(served[key], outputs[key]) for key in served),
+        "signature_inputs": {
+            key: spec.shape.as_list()
+            for key, spec in signature.structured_input_signature[1].items()
+        },
+        "other_sizes": [
+            {key: list(value.shape) for key, value in call(smaller).items() if key in served}
+            for smaller in ({key: tf.minimum(value[:1, ..., :3], 2) for key, value in x.items()},)
+        ],
+        "int64": [
+            max(difference(value, outputs[key]) for key, value in flat(call(y)).items())
+            for y in (wide(x), {key: value.numpy().astype(np.int64) for key, value in x.items()})
+        ],
+        "dropout_differs": all(difference(trained[0][k], trained[1][k]) > 0 for k in served),
+        "inference_repeats": max(
+            difference(call(x, training=False)[k], outputs[k]) for k in served
+        ),
+        "labels": [v.decode() for v in call.labels.numpy()] if hasattr(call, "labels") else None,
+        "own_variables": sorted({v.name for v in variables} - {v.name for v in root.variables}),
+        "holds_encoder": {v.name for v in root.variables} <= {v.name for v in variables},
+    }
+    with tf.GradientTape() as tape:
+        own = call(wide(x), training=True)
+        loss = tf.add_n([tf.reduce_mean(tf.square(own[key] - 0.3)) for key in served])
+    gradients = tape.gradient(loss, variables)
+    result["missing_gradients"] = [
+        v.name for v, g in zip(variables, gradients, strict=True) if g is None
+    ]
+    dense = [tf.convert_to_tensor(g) for g in gradients if g is not None]
+    assert all(bool(tf.reduce_all(tf.math.is_finite(g))) for g in dense)
+    return result
+
+
+def keras_head(path, name, x, output):
+    """Fine-tuned as a layer of a model in tf_keras' functional API."""
+    import tensorflow_hub as hub
+    import tf_keras
+
+    layer = hub.KerasLayer(getattr(hub.load(path), name), trainable=True)
+    tensors = {
+        key: tf_keras.Input([None] * (value.shape.rank - 1), dtype=tf.int32, name=key)
+        for key, value in x.items()
+    }
+    model = tf_keras.Model(tensors, layer(tensors)[output])
+    before = {v.name: v.numpy() for v in layer.trainable_weights}
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(tf_keras.optimizers.Adam(1e-2), loss)
+    rows = len(next(iter(x.values())))
+    history = model.fit(x, np.arange(rows) % 2, epochs=12, verbose=0).history["loss"]
+    return {
+        "loss": history,
+        "unmoved": [
+            v.name for v in layer.trainable_weights if np.array_equal(before[v.name], v.numpy())
+        ],
+        "weights": len(layer.trainable_weights),
+    }
+
+
+def heads(work):
+    """For each artifact of heads.json: {"name": ..., "head": ..., "keras": an output, or null}."""
+    result = {}
+    for case in json.loads((work / "heads.json").read_text()):
+        path, directory = str(work / case["name"]), work / case["name"]
+        with np.load(directory.with_suffix(".inputs.npz")) as file:
+            x = {key: tf.constant(file[key]) for key in file.files}
+        root = tf.saved_model.load(path)
+        seen = head(root, case["head"], x, directory.with_suffix(".outputs.npz"))
+        if case["keras"]:
+            seen["keras"] = keras_head(path, case["head"], x, case["keras"])
+        result[case["name"]] = seen
+    return result
+
+
 def main(step, work):
+    if step == "heads":
+        return heads(work)
     path, ids = str(work / "encoder"), [[2, 9, 8, 3]]
     if step == "second":
         wrapped = tf.saved_model.load(str(work / "wrapped"))
