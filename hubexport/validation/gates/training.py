@@ -43,7 +43,9 @@ def _dropout(context: Context, encoder: LoadedEncoder, inputs: Tensors) -> Itera
     hidden = config.get("hidden_dropout_prob", 0.1)
     attention = config.get("attention_probs_dropout_prob", 0.1)
     if context.record is not None:
-        expected = context.conventions["dropout_places"]
+        layers = config["num_hidden_layers"]
+        as_in_bert = (1 + 2 * layers if hidden else 0) + (layers if attention else 0)
+        expected = context.conventions.get("dropout_places", as_in_bert)
         assert context.saved_model is not None
         found = nodes_of_calls(context.saved_model, _RANDOM)
         yield Measurement(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hubexport
@@ -64,3 +65,34 @@ def test_talking_heads(client: Any, tmp_path: Path) -> None:
     report = run_bundle(tmp_path / "bundle", client)
     assert report.passed
     assert len(report.gates[0].measurements) == 3 * (sizes.num_layers + 3)
+
+
+@pytest.mark.parametrize("name", ["RobertaForTokenClassification", "DistilBertForMultipleChoice"])
+def test_other_families(name: str, client: Any, tmp_path: Path) -> None:
+    """Inputs that have no influence, padding on the left, and heads of classes and of choices."""
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    from tests.oracles import families
+
+    model = families.build(name)
+    model.save_pretrained(tmp_path / "model")
+    hubexport.export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out")
+    record = hubexport.load_record(tmp_path / "out")
+    conventions, architecture = record["conventions"], record["architecture"]
+    cases = random_cases(
+        architecture["vocab_size"],
+        architecture["max_position_embeddings"],
+        architecture["type_vocab_size"],
+        pad_token_id=architecture["pad_token_id"],
+        padding_side=conventions["padding_side"],
+    )[-1:]
+    inputs = cases[0].inputs
+    if name.endswith("MultipleChoice"):  # each row the one choice of its sample
+        inputs = {key: value[:, np.newaxis] for key, value in inputs.items()}
+    outputs = flat(families.expected_outputs(model, inputs))
+    outputs.pop("pooled_output", None)  # the artifact's is the first token's vector
+    write_bundle(make_context(tmp_path / "out", cases, {cases[0].name: outputs}), tmp_path / "in")
+    report = run_bundle(tmp_path / "in", client)
+    assert report.passed
+    what = {each.what.partition(", ")[0] for each in report.gates[0].measurements}
+    for output in (*families.LOGITS[families.head_of(name)], "sequence_output", "pooled_output"):
+        assert f"{cases[0].name}: {output}" in what
