@@ -55,6 +55,13 @@ class ModelGardenModel:
         self.architecture: Mapping[str, Any] = garden_network.architecture(config)
         self.made_by = _made_by(self._model)
         self.notes = self._notes(restored.left_out)
+        said = {each.get("name") for each in configuration.heads}
+        self.notes += [
+            f"head {each.name}: Model Garden's default, tanh of the first token's dense layer; the "
+            "configuration does not say"
+            for each in layout.heads
+            if each.inner_dim and each.name not in said
+        ]
         tokenizer = _tokenizer(request)
         if tokenizer is None:
             self.notes.append("no cases of text: pass --vocab_file or --tokenizer for them")

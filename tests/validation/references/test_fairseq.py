@@ -52,9 +52,8 @@ def test_every_release(layout: str, name: str, make: Any, tmp_path: Path) -> Non
     assert "no pooled_output" in notes and "not compared" not in notes
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu_new"])
-def test_other_activations(activation: str, make: Any, tmp_path: Path) -> None:
-    model = fairseq.build("RobertaForMaskedLM", hidden_act=activation)
+def test_another_activation(make: Any, tmp_path: Path) -> None:
+    model = fairseq.build("RobertaForMaskedLM", hidden_act="relu")
     make(fairseq.write_checkpoint(tmp_path / "model.pt", model, legacy=True, optimizer=False))
     assert_outputs(tmp_path / "reference", given_by(model))
 

@@ -137,6 +137,9 @@ def test_next_sentence_and_another_head(
     # Of heads, `checkpoint_items` has the poolers alone.
     left_out = heads if items == "checkpoint_items" else ()
     assert ("sentence_prediction.pooler_dense/kernel" in notes_of(summary)) == bool(left_out)
+    assert ("head sentence_prediction: Model Garden's default" in notes_of(summary)) != bool(
+        left_out
+    )
     assert_outputs(tmp_path / "reference", of_pretrainer(model, left_out=left_out))
 
 
