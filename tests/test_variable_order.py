@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import hubexport
+from hubexport.families.heads import INTERFACES
 from tests import tiny
+from tests.planned import planned, rewritten
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "variables.md"
 
@@ -104,18 +106,56 @@ def test_weights_set_by_position(work: Path, monkeypatch: pytest.MonkeyPatch) ->
         np.testing.assert_allclose(ours[name], published[name], atol=2e-5)
 
 
+def stated() -> dict[str, list[str]]:
+    """Head -> its variables in the order of the document's table."""
+    names: dict[str, list[str]] = {}
+    heads: list[str] = []
+    for line in DOCUMENT.read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) < 4 or "cls/" not in cells[2]:
+            continue
+        heads = re.findall(r"`\.(\w+)`", cells[1]) or heads
+        last = ""
+        for name in re.findall(r"`((?:cls|\.\.\.)/[\w/]+)`", cells[2]):
+            last = name.replace("...", last.rsplit("/", 1)[0])
+            for head in heads:
+                names.setdefault(head, []).append(last.replace("NAME", head))
+    return names
+
+
 def test_the_document_names_the_heads_variables(tmp_path: Path) -> None:
     import tensorflow as tf
 
     checkpoint = tiny.write_checkpoint(tmp_path)
     hubexport.export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
     encoder = tf.saved_model.load(str(tmp_path / "out"))
-    text = DOCUMENT.read_text("utf-8")
-    last = ""
-    stated: list[str] = []
-    for name in re.findall(r"`((?:cls|\.\.\.)/[\w/]+)`", text):
-        last = name.replace("...", last.rsplit("/", 1)[0])
-        stated.append(last)
     own = len(encoder.variables)
-    heads = [*encoder.mlm.variables[own:], *encoder.nsp.variables[own:]]
-    assert stated == [variable.name.removesuffix(":0") for variable in heads]
+    for head in ("mlm", "nsp"):
+        variables = getattr(encoder, head).variables[own:]
+        assert [variable.name.removesuffix(":0") for variable in variables] == stated()[head]
+    assert set(stated()) == set(INTERFACES)
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        ("classifier", "RobertaForSequenceClassification"),
+        ("token_classifier", "DistilBertForTokenClassification"),
+        ("qa", "RobertaForQuestionAnswering"),
+        ("multiple_choice", "CamembertForMultipleChoice"),
+    ],
+)
+def test_the_document_names_variables_of_fine_tuned_heads(
+    head: str, name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    from tests.oracles import families
+
+    record, _ = planned(rewritten(families.build(name), tmp_path / "model"))
+    variables = [row["variable"] for row in record["tensors"]]
+    assert [each for each in variables if each.startswith("cls/")] == stated()[head]
+    # Where the encoder's pooler is what the head was trained on, it has none of its own.
+    if head == "multiple_choice":
+        record, _ = planned(tmp_path / "model", pooler="checkpoint")
+        variables = [row["variable"] for row in record["tensors"]]
+        assert [each for each in variables if each.startswith("cls/")] == stated()[head][2:]
