@@ -42,12 +42,8 @@ def scale_forgotten(patch: Patch) -> None:
 def types_ignored(patch: Patch) -> None:
     from hubexport.networks.embeddings import BertEmbeddings
 
-    old = BertEmbeddings.__call__
-    patch.setattr(
-        BertEmbeddings,
-        "__call__",
-        lambda self, ids, types, training: old(self, ids, 0 * types, training),
-    )
+    old = BertEmbeddings.types
+    patch.setattr(BertEmbeddings, "types", lambda self, type_ids: old(self, 0 * type_ids))
 
 
 def positions_clamped(patch: Patch) -> None:
@@ -94,9 +90,9 @@ def predictions_off_by_one(patch: Patch) -> None:
 
 
 def dropout_missing(patch: Patch) -> None:
-    from hubexport.networks import attention, embeddings, feed_forward
+    from hubexport.networks import attention, embeddings, transformer
 
-    for module in (attention, embeddings, feed_forward):
+    for module in (attention, embeddings, transformer):
         patch.setattr(module, "dropout", lambda x, rate, training: x)
 
 
@@ -114,8 +110,8 @@ def rows_depend_on_each_other(patch: Patch) -> None:
 
     old = BertEmbeddings.__call__
 
-    def call(self: Any, ids: Any, types: Any, training: bool) -> Any:
-        x = old(self, ids, types, training)
+    def call(self: Any, inputs: Any, training: bool) -> Any:
+        x = old(self, inputs, training)
         return x - 0.01 * tf.reduce_mean(x, axis=0, keepdims=True)
 
     patch.setattr(BertEmbeddings, "__call__", call)
@@ -202,7 +198,7 @@ def fixed_batch(patch: Patch) -> None:
     patch.setattr(
         reusable,
         "_specs",
-        lambda names, dtype=tf.int32: {n: tf.TensorSpec([1, None], dtype, name=n) for n in names},
+        lambda inputs, dtype=tf.int32: {n: tf.TensorSpec([1, None], dtype, name=n) for n in inputs},
     )
 
 
@@ -227,10 +223,10 @@ def losses_missing(patch: Patch) -> None:
 
 
 PLANTED: dict[str, tuple[Callable[[Patch], None], set[str], str]] = {
-    "mask ignored": (mask_ignored, {"numerics", "batch"}, "padding"),
+    "mask ignored": (mask_ignored, {"numerics", "batch", "interface"}, "padding"),
     "mask inverted": (mask_inverted, {"numerics", "batch"}, "encoder_outputs[0]"),
     "scale of scores forgotten": (scale_forgotten, {"numerics"}, "scale of the scores"),
-    "token types ignored": (types_ignored, {"numerics"}, "second segment"),
+    "token types ignored": (types_ignored, {"numerics", "interface"}, "second segment"),
     "positions clamped": (positions_clamped, {"interface"}, "a sequence of 41 tokens is refused"),
     "pooled without tanh": (pooled_without_tanh, {"numerics"}, "tanh missing"),
     "pooled from the last token": (
