@@ -11,16 +11,21 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hubexport
 from hubexport import cli
 from hubexport.checkpoints.opening import open_checkpoint
+from hubexport.checkpoints.source import ComputedTensor, TensorSource
 from hubexport.errors import HubexportError
 from hubexport.exporting.encoder import export_encoder
+from hubexport.exporting.heads import choose_heads
+from hubexport.exporting.pooler import PoolerChoice
 from hubexport.exporting.preprocessor import export_preprocessor
+from hubexport.families.configuration import Configuration
+from hubexport.families.heads import INTERFACES
 from hubexport.families.registry import families
-from hubexport.networks.heads import HEADS
 from hubexport.tokenizers.moses import supported_languages
 from hubexport.tokenizers.xlm import PRETOKENIZED
 from hubexport.validation.pjrt.__main__ import _parser as pjrt_parser
@@ -60,7 +65,7 @@ RAISED_BY = {
     "hubexport.exporting.preprocessor_record": ("preprocessor",),
     "hubexport.exporting.self_test": ("preprocessor",),
     "hubexport.families": ("encoder", "reference"),
-    "hubexport.families.bert": ("encoder",),  # about overrides, as far as it names flags
+    "hubexport.families.family": ("encoder",),  # about overrides, as far as it names flags
     "hubexport.saved_model.saving": ("encoder", "preprocessor"),
     "hubexport.saved_model.target": ("encoder", "preprocessor", "validate"),
     "hubexport.saved_model.weights": ("encoder",),
@@ -97,7 +102,7 @@ def offer() -> Offer:
     flags = {name: flags_of(each) for name, each in parsers.items()}
     values = {
         "family": frozenset(families()),
-        "heads": frozenset({"auto", "none", *HEADS}),
+        "heads": frozenset({"auto", "none", *INTERFACES}),
         "gates": frozenset(GATES),
         "language": supported_languages() | {PRETOKENIZED},
     }
@@ -175,6 +180,23 @@ def of_packages(source: str) -> HubexportError:
     return refusal(check_packages, source, maker)
 
 
+def of_ambiguous_head(directory: Path) -> HubexportError:
+    """Of a classifier, and nothing that tells whether it is of texts, tokens or choices."""
+    shapes = {
+        "classifier.weight": (1, 16),
+        "classifier.bias": (1,),
+        "bert.pooler.dense.bias": (16,),
+    }
+    tensors = {
+        name: ComputedTensor(name, shape, "float32", lambda: np.zeros(0))
+        for name, shape in shapes.items()
+    }
+    source = TensorSource(directory, "safetensors", "hugging_face", (), tensors)
+    configuration = Configuration(directory / "config.json", "json", "", tiny.CONFIG)
+    family = families()["bert"](configuration, source, {})
+    return refusal(choose_heads, "auto", family, source, PoolerChoice("cls"))
+
+
 def of_validate(directory: Path, patch: pytest.MonkeyPatch) -> HubexportError:
     patch.setattr("importlib.util.find_spec", lambda name: None)
     return of_encoder(directory, {}, validate=True)
@@ -213,6 +235,11 @@ GENERATED: dict[str, tuple[Make, str, str]] = {
         lambda path, _: of_encoder(path, {"hidden_act": "another"}),
         "hidden_act",
         r".* one of (.+), pass that to `hubexport encoder` as --hidden_act\.",
+    ),
+    "a head that could be several": (
+        lambda path, _: of_ambiguous_head(path),
+        "heads",
+        r"pass --heads=(\w+) to `hubexport encoder`, or what else it is\.",
     ),
     "positions": (
         lambda path, _: of_encoder(path, {}, max_position_embeddings=25),

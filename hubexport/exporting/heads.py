@@ -73,7 +73,8 @@ def choose_heads(
 
     Raises:
       UsageError: a name that the family does not have, or a head that the checkpoint does not.
-      ConfigurationError: tensors that could be several heads', and nothing tells which.
+      ConfigurationError: tensors that could be several heads', and nothing tells which; or a head
+        that is computed in another way than is known.
     """
     wanted = [] if requested == "auto" else _names(requested)
     heads = spelled_heads(family)
@@ -103,6 +104,12 @@ def choose_heads(
         raise UsageError(f"the family {family.name!r} has no head {names}", facts, choose)
     if absent := [name for name in wanted if name not in carried]:
         raise UsageError(f"the checkpoint has no head {', '.join(absent)}", facts, choose)
+    if refused := [(name, heads[name].refused) for name in wanted if heads[name].refused]:
+        raise ConfigurationError(
+            "a head is computed in a way that is not supported",
+            [("configuration", str(family.configuration.path)), *refused],
+            "pass --heads none, or the heads to export less this one.",
+        )
     weights = {name: known[name] for name in known if name in wanted}
     left_out = {f"head: {name}": known[name] for name in possible if name not in weights}
     encoders_own = family.poolers("").get("checkpoint")

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from hubexport.checkpoints.source import TensorSource
-from hubexport.errors import ConfigurationError
 from hubexport.families.bert_config import read_json, read_model_garden
 from hubexport.families.configuration import Configuration
 from hubexport.families.family import Family
@@ -160,12 +159,11 @@ class Bert(Family):
                         "hugging_face": "cls.predictions.bias"},
         )}
         trained_on = self.poolers("cls/nsp/pooler/dense")["next_sentence"]
-        self.refuse_other_pooler("next_sentence")
         heads["nsp"] = pooled_head(
             "nsp", c, Labels(2), HeadPooler(trained_on),
             {"tf1": "cls/seq_relationship", "tf2": "next_sentence/logits",
              "hugging_face": "cls.seq_relationship"},
-            scope="cls/seq_relationship",
+            scope="cls/seq_relationship", refused=self.other_pooler("next_sentence"),
         )
         return {**heads, **self.fine_tuned_heads()}
 
@@ -175,7 +173,6 @@ class Bert(Family):
         c, garden = self.config, self.names.classification_head
         of_text = {"hugging_face": "classifier", "tf1": ""}
         if garden:
-            self.refuse_other_pooler(garden)
             of_text["tf2"] = f"{garden}/logits"
         pooler = self.names.classification_pooler
         of_rows = {"hugging_face": "classifier"}
@@ -187,7 +184,8 @@ class Bert(Family):
         return {
             "classifier": pooled_head(
                 "classifier", c, self.labels(of_text),
-                own("classifier", **({"tf2": pooler} if pooler else {})), of_text),
+                own("classifier", **({"tf2": pooler} if pooler else {})), of_text,
+                refused=self.other_pooler(garden)),
             "token_classifier": token_head(
                 "token_classifier", "token_classifier", c, self.labels(of_rows), of_rows),
             "qa": token_head(
@@ -198,28 +196,20 @@ class Bert(Family):
         }
     # fmt: on
 
-    def refuse_other_pooler(self, head: str) -> None:
-        """Fails where Model Garden's head of that name starts from something else than tanh of a
-        dense layer on the first token; where nothing is said of it, it has the default, which is
-        that.
-
-        Raises:
-          ConfigurationError: it does.
-        """
+    def other_pooler(self, head: str) -> str:
+        """What Model Garden's head of that name starts from, where that is something else than tanh
+        of a dense layer on the first token; where nothing is said of it, it has the default, which
+        is that."""
         usual = {"activation": "tanh", "cls_token_idx": 0}
         for settings in self.configuration.heads:
             said = {key: settings.get(key, value) for key, value in usual.items()}
             if settings.get("name") == head and said != usual:
-                raise ConfigurationError(
-                    f"the classification head {head!r} is not computed as BERT's heads are",
-                    [
-                        ("configuration", str(self.configuration.path)),
-                        ("found", ", ".join(f"{key}: {value!r}" for key, value in said.items())),
-                        ("needed", ", ".join(f"{key}: {value!r}" for key, value in usual.items())),
-                    ],
-                    "to export the encoder without it, pass its own configuration (`bert: {...}`) "
-                    "and --heads none.",
+                found, needed = (
+                    ", ".join(f"{key}: {value!r}" for key, value in each.items())
+                    for each in (said, usual)
                 )
+                return f"its configuration says {found}, and only {needed} is known"
+        return ""
 
     # Copies that older PyTorch checkpoints keep of tied tensors:
     # name -> (variable that it matters to, variable whose tensor it must equal).

@@ -201,6 +201,7 @@ class Head:
       parts: its weights, less its pooler.
       pooler: what it was trained on; None where it reads the sequence.
       activation: of its own hidden layer, if it has one; "" for the network's.
+      refused: why this model's cannot be exported, "" where it can.
     """
 
     network: str
@@ -209,6 +210,7 @@ class Head:
     parts: tuple[Part, ...]
     pooler: HeadPooler | None = None
     activation: str = ""
+    refused: str = ""
 
 
 def output_layer(scope: str, size_out: int, size_in: int, names: Mapping[str, Name]) -> Part:
@@ -251,11 +253,13 @@ def pooled_head(
     names: Mapping[str, Name],
     *,
     scope: str = "",
+    refused: str = "",
 ) -> Head:
     """Classes (or one score) from the first token's pooled vector."""
     scope = scope or f"cls/{name}"
     part = output_layer(scope, labels.number, config.hidden_size, names)
-    return Head("pooled_classifier", scope, _of_classes(name, labels), (part,), pooler)
+    interface = _of_classes(name, labels)
+    return Head("pooled_classifier", scope, interface, (part,), pooler, refused=refused)
 
 
 def token_head(

@@ -39,12 +39,13 @@ class TalkingHeads(Bert):
         return [
             dense(f"{layer}/intermediate/dense", H, I,
                   tf2=f"{block}/_intermediate_dense/0"),
-            dense(f"{layer}/gate/dense", H, I,
-                  tf2=f"{block}/_gate_dense/0"),
             dense(f"{layer}/output/dense", I, H,
                   tf2=f"{block}/_output_dense/0"),
             layer_norm(f"{layer}/output/LayerNorm", H,
                        tf2=f"{block}/_output_layer_norm/0"),
+            # Last: variables keep the order that earlier exports have.
+            dense(f"{layer}/gate/dense", H, I,
+                  tf2=f"{block}/_gate_dense/0"),
         ]
     # fmt: on
 

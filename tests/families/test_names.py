@@ -9,6 +9,8 @@ import pytest
 
 from hubexport.checkpoints.source import ComputedTensor, TensorSource
 from hubexport.errors import ConfigurationError
+from hubexport.exporting.heads import choose_heads
+from hubexport.exporting.pooler import PoolerChoice
 from hubexport.families.bert import Bert
 from hubexport.families.carried import spelled_heads
 from hubexport.families.configuration import Configuration
@@ -341,7 +343,11 @@ class TestClassificationHeads:
     @pytest.mark.parametrize("said", [{"activation": "relu"}, {"activation": None},
                                       {"cls_token_idx": 1}])  # fmt: skip
     def test_said_to_be_computed_otherwise(self, said):
-        with pytest.raises(ConfigurationError, match="'sst-2'.*not computed") as caught:
-            self.head(PRETRAINER, name="sst-2", **said)
+        model, _ = self.head(PRETRAINER, name="sst-2", **said)
         (key,), (value,) = said.keys(), said.values()
+        assert f"{key}: {value!r}" in model.heads()["classifier"].refused
+        no_pooler = PoolerChoice("cls")
+        with pytest.raises(ConfigurationError, match="a way that is not supported") as caught:
+            choose_heads("auto", model, model.source, no_pooler)
         assert f"{key}: {value!r}" in str(caught.value) and "--heads none" in str(caught.value)
+        assert not choose_heads("none", model, model.source, no_pooler).weights

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "hubexport"
 # Module -> names taken from it. Whatever of TensorFlow is not public may change with any release:
 # a new one belongs here, with a test below of what is relied on.
 INTERNALS = {
+    "tensorflow.python.eager.polymorphic_function.saved_model_utils": {"TrackableConstant"},
     "tensorflow.python.ops.resource_variable_ops": {"UninitializedVariable"},
     "tensorflow.python.saved_model": {"save_context"},
     "tensorflow.python.saved_model.pywrap_saved_model": {"fingerprinting"},

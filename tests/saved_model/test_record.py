@@ -94,7 +94,8 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("value", "found"),
         [
-            ({"schema_version": 2, "kind": "encoder"}, "schema_version 2"),
+            ({"schema_version": 1, "kind": "encoder"}, "schema_version 1"),
+            ({"schema_version": SCHEMA_VERSION + 1, "kind": "encoder"}, "schema_version 3"),
             ({"schema_version": 0}, "schema_version 0"),
             ({"schema_version": "1"}, "schema_version 1"),
             ({"kind": "encoder"}, "schema_version None"),
