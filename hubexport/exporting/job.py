@@ -96,6 +96,8 @@ class Job:
         for name, head in self.heads.heads.items():
             if head.interface.declares_labels and not head.interface.labels:
                 yield f".{name}: the checkpoint does not say what its classes are called"
+            if head.doubt:
+                yield f".{name}: {head.doubt}"
         if (stored := self.family.config.variable_dtype) != "float32":
             yield (
                 f"the variables of dense layers are stored in {stored}: for inference, since in "

@@ -185,7 +185,7 @@ class Bert(Family):
             "classifier": pooled_head(
                 "classifier", c, self.labels(of_text),
                 own("classifier", **({"tf2": pooler} if pooler else {})), of_text,
-                refused=self.other_pooler(garden)),
+                refused=self.other_pooler(garden), doubt=self.unsaid_pooler(garden)),
             "token_classifier": token_head(
                 "token_classifier", "token_classifier", c, self.labels(of_rows), of_rows),
             "qa": token_head(
@@ -195,6 +195,16 @@ class Bert(Family):
                 "multiple_choice", c, Labels(1), own("multiple_choice"), of_rows),
         }
     # fmt: on
+
+    def unsaid_pooler(self, head: str) -> str:
+        """A warning where nothing says how Model Garden's head of that name is activated."""
+        said = any(settings.get("name") == head for settings in self.configuration.heads)
+        if said or not self.names.classification_pooler:
+            return ""
+        return (
+            f"the configuration does not say how the classification head {head!r} is activated; "
+            "taken to be tanh, Model Garden's default: the experiment's params.yaml tells"
+        )
 
     def other_pooler(self, head: str) -> str:
         """What Model Garden's head of that name starts from, where that is something else than tanh

@@ -12,6 +12,7 @@ _ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_approximate": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",  # fairseq's
     "gelu_python": "gelu_erf",
     "gelu_tanh": "gelu_tanh",
     "gelu_erf": "gelu_erf",

@@ -36,7 +36,15 @@ def _told_apart(names: list[str], heads: Mapping[str, Head], family: Family) -> 
     if len(names) > 1 and (told := told_apart(names, family.configuration)):
         return [told]
     # A head goes without tensors of its pooler only where the encoder's own are there.
-    return [name for name in names if _holds_pooler(heads[name], family)] or names
+    names = [name for name in names if _holds_pooler(heads[name], family)] or names
+    return [name for name in names if fits(heads[name], family)] or names
+
+
+def fits(head: Head, family: Family) -> bool:
+    """Whether those of the head's tensors that the checkpoint has are of the head's shapes."""
+    weights = family.names.weights(head.parts)
+    found = [(weight, family.source.find(weight.tensor)) for weight in weights]
+    return all(t is None or t.shape == w.transform.source_shape(w.shape) for w, t in found)
 
 
 def _holds_pooler(head: Head, family: Family) -> bool:

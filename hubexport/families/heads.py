@@ -202,6 +202,7 @@ class Head:
       pooler: what it was trained on; None where it reads the sequence.
       activation: of its own hidden layer, if it has one; "" for the network's.
       refused: why this model's cannot be exported, "" where it can.
+      doubt: what its users should know of it, a sentence for the record's warnings.
     """
 
     network: str
@@ -211,6 +212,7 @@ class Head:
     pooler: HeadPooler | None = None
     activation: str = ""
     refused: str = ""
+    doubt: str = ""
 
 
 def output_layer(scope: str, size_out: int, size_in: int, names: Mapping[str, Name]) -> Part:
@@ -254,12 +256,13 @@ def pooled_head(
     *,
     scope: str = "",
     refused: str = "",
+    doubt: str = "",
 ) -> Head:
     """Classes (or one score) from the first token's pooled vector."""
     scope = scope or f"cls/{name}"
     part = output_layer(scope, labels.number, config.hidden_size, names)
     interface = _of_classes(name, labels)
-    return Head("pooled_classifier", scope, interface, (part,), pooler, refused=refused)
+    return Head("pooled_classifier", scope, interface, (part,), pooler, "", refused, doubt)
 
 
 def token_head(

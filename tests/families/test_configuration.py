@@ -143,6 +143,7 @@ class TestActivation:
             ("gelu_new", "gelu_tanh"),
             ("gelu_pytorch_tanh", "gelu_tanh"),
             ("gelu_approximate", "gelu_tanh"),
+            ("gelu_accurate", "gelu_tanh"),
             ("gelu_python", "gelu_erf"),
             ("relu", "relu"),
         ],

@@ -337,7 +337,16 @@ class TestClassificationHeads:
 
     def test_said_to_be_as_it_must(self):
         said = {"name": "sst-2", "inner_dim": 24, "activation": "tanh", "cls_token_idx": 0}
-        assert self.head(PRETRAINER, **said)[1] == "sst-2/logits"
+        model, name = self.head(PRETRAINER, **said)
+        assert name == "sst-2/logits"
+        assert model.heads()["classifier"].doubt == ""
+
+    def test_not_said_at_all(self):
+        """A checkpoint does not keep the activation: what is taken for it is said."""
+        model, _ = self.head(PRETRAINER)
+        assert "taken to be tanh" in model.heads()["classifier"].doubt
+
+    def test_said_of_another(self):
         assert self.head(PRETRAINER, name="mnli", activation="relu")[1] == "sst-2/logits"
 
     @pytest.mark.parametrize("said", [{"activation": "relu"}, {"activation": None},

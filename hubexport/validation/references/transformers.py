@@ -174,17 +174,7 @@ def _family(request: Request) -> Family:
 def _carried(family: Family) -> list[dict[str, Head]]:
     """The heads that the checkpoint carries, those that the same tensors could be of together."""
     heads = spelled_heads(family)
-    groups = []
-    for names in carried_heads(family):
-        fitting = [name for name in names if _fits(family, heads[name])]
-        groups.append({name: heads[name] for name in fitting or names})
-    return groups
-
-
-def _fits(family: Family, head: Head) -> bool:
-    """Whether the checkpoint's tensors have the shapes of the head's."""
-    tensors = ((w, family.source.find(w.tensor)) for w in family.names.weights(head.parts))
-    return all(t is None or t.shape == w.transform.source_shape(w.shape) for w, t in tensors)
+    return [{name: heads[name] for name in names} for names in carried_heads(family)]
 
 
 def _tensors(family: Family, group: Mapping[str, Head]) -> list[str]:
