@@ -130,7 +130,7 @@ def test_contributing_quotes_the_source() -> None:
     quotes = re.findall(
         r"`families/(\w+\.py)`:\n\n```python\n(.*?)```", BY_NAME["CONTRIBUTING.md"], re.DOTALL
     )
-    assert [name for name, _ in quotes] == ["lambert.py", "bert.py"]
+    assert [name for name, _ in quotes] == ["roberta.py", "distilbert.py"]
     for name, quote in quotes:
         source = (ROOT / "hubexport" / "families" / name).read_text("utf-8")
         lines = {line.split("  # noqa")[0].strip() for line in source.splitlines()}

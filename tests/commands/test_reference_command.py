@@ -82,7 +82,7 @@ def test_transformers(tmp_path: Path) -> None:
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert lines["reference"] == str(output)
     assert "transformers 5" in lines["made"] and "BertForPreTraining" in lines["made"]
-    assert "2 of 2 layers, sequence_output, pooled_output, nsp_logits, mlm_logits" in done.stdout
+    assert "2 of 2 layers, sequence_output, pooled_output, mlm_logits, nsp_logits" in done.stdout
     assert lines["size"].endswith("MiB") and lines["time"].endswith("s")
     reference = read_reference(output)
     inputs = reference.cases["ragged"].inputs
