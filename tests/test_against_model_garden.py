@@ -233,6 +233,7 @@ def test_every_form_of_configuration_says_the_same(form: str, garden: Any, tmp_p
         "layer_norm_eps": 1e-12,
         "hidden_dropout_prob": 0.1,
         "attention_probs_dropout_prob": 0.1,
+        "pad_token_id": 0,
         "dtype": "float32",
         "variable_dtype": "float32",
     }

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hubexport.families.configuration import Configuration
-from hubexport.families.labels import Labels
 from hubexport.families.tensor_map import Leaf, Name, Part, dense, layer_norm
 from hubexport.families.transforms import TRANSPOSED
 from hubexport.networks.config import EncoderConfig
+
+if TYPE_CHECKING:  # validation reads this where only JAX and numpy are installed
+    from hubexport.families.configuration import Configuration
+    from hubexport.families.labels import Labels
 
 Axis = str | int
 Axes = tuple[Axis, ...]

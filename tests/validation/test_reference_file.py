@@ -252,8 +252,8 @@ def test_what_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         "sequence_output: missing",
         "pooled_output: values that are not finite",
         "nsp_logits: shape [1, 2], needed [3, 2]",
-        "mlm_logits: shape [3, 2, 50], needed [3, 5, 'any']",
-        "encoder_outputs[2]: shape [3, 4], needed [3, 6, 'any']",
+        "mlm_logits: shape [3, 2, 50], needed [3, 5, any]",
+        "encoder_outputs[2]: shape [3, 4], needed [3, 6, any]",
         "encoder_outputs[3]: values that are not finite",
         "logits: unknown name",
     ):
