@@ -174,7 +174,7 @@ class ModelGardenNames(Names):
             self.classification_head, self.classification_pooler = name, pooler
         elif "classification_heads/" not in tensor:
             # BertClassifier gives such a head the encoder's pooled vector; BertPretrainerV2, whose
-            # heads are in a list, all tokens' vectors: that is no classifier of texts.
+            # heads are in a list, all tokens' vectors: that does not classify texts.
             self.classification_head = name
 
     def _first(self, names: Iterable[str], otherwise: str) -> str:

@@ -31,7 +31,7 @@ class Restored:
     Attributes:
       parts: "pooler", "masked_lm", and NAME/logits and NAME/pooler_dense of heads, beside the
         encoder.
-      left_out: tensors that are no part of the model.
+      left_out: tensors that the model does not have.
     """
 
     parts: frozenset[str]
@@ -48,7 +48,7 @@ def restore(
       layout: of `garden_layout.find_layout`.
       model: of `build_pretrainer`.
       family: knows the heads that nobody compares.
-      apart: tensors of google-research/bert's heads, which are no part of the model.
+      apart: tensors of google-research/bert's heads, which the model does not have.
 
     Raises:
       CheckpointError: TensorFlow cannot restore it.
