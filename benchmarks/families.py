@@ -6,7 +6,8 @@
                                                            RoBERTa-large
 
 Random weights of the true sizes, saved by transformers. Contenders are processes, one of which
-computes at a time: ours, and the same network on PyTorch, eager and compiled with frozen weights.
+computes at a time: ours, the same network on PyTorch, eager and compiled with frozen weights, and
+the network's matrix products alone on TensorFlow, which is as fast as ours could be.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from interleaving import Contender, Task, in_turn, ratio
 from models import OURS
 from processes import Run, alternate, machine, median, run
 
+from hubexport import load_record
+
 HERE = Path(__file__).parent
 LARGE = "RoBERTa-large"
+PRODUCTS = "products"
 _ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1,
             "layer_norm_eps": 1e-5}  # fmt: skip
 MODELS: Mapping[str, tuple[str, Mapping[str, float]]] = {
@@ -85,6 +89,13 @@ def exports(names: list[str], turns: int) -> list[str]:
     return rows
 
 
+def sizes(artifact: Path) -> Path:
+    """A file of the network's sizes, beside its artifact."""
+    file = artifact.with_name("products.json")
+    file.write_text(json.dumps(load_record(artifact)["architecture"]))
+    return file
+
+
 def speeds(name: str, turns: int, seconds: float) -> list[str]:
     """Rows of Markdown: a task each, and how many times as fast we are."""
     rows = []
@@ -95,6 +106,7 @@ def speeds(name: str, turns: int, seconds: float) -> list[str]:
             OURS: ["saved_model", str(out)],
             "eager": ["transformers", str(source)],
             "compiled": ["transformers", str(source), "compile=1"],
+            PRODUCTS: ["products", str(sizes(out))],
         }
         contenders = {}
         try:
@@ -102,7 +114,7 @@ def speeds(name: str, turns: int, seconds: float) -> list[str]:
             for shape in SHAPES:
                 found = in_turn(contenders, Task("encoder", *shape), turns, seconds)
                 cells = [name, f"{shape[0]} x {shape[1]}", f"{found[OURS].median * 1e3:,.1f} ms"]
-                for other in ("eager", "compiled"):
+                for other in ("eager", "compiled", PRODUCTS):
                     low, middle, high = ratio(found[OURS], found[other])
                     cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
                 rows.append(f"| {' | '.join(cells)} |")
@@ -130,8 +142,8 @@ def main() -> None:
         rows = exports([*names, LARGE], arguments.turns)
     else:
         rows = [
-            "| model | tokens | hubexport | times as fast as eager | as compiled |",
-            "| --- | --- | --- | --- | --- |",
+            "| model | tokens | hubexport | times as fast as eager | as compiled | as products |",
+            "| --- | --- | --- | --- | --- | --- |",
         ]
         for name in names:
             rows += speeds(name, arguments.turns, arguments.seconds)
