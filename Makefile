@@ -4,11 +4,12 @@ PYTHON ?= python3
 ENVS := .venvs
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test lint smoke benchmark clean
+.PHONY: help demo test test-exhaustive lint smoke benchmark clean
 
 help:
 	@echo "make demo       export a real model, load it back, find similar sentences"
-	@echo "make test       the whole test suite, in parallel"
+	@echo "make test       the tests, in parallel, in ten minutes on two cores"
+	@echo "make test-exhaustive   the rest of them: every text, class, layout and page"
 	@echo "make lint       ruff and mypy"
 	@echo "make smoke      every command once, on the newest TensorFlow supported"
 	@echo "make benchmark  export and encoders, side by side with tf-models-official and PyTorch"
@@ -31,6 +32,9 @@ demo: $(ENVS)/demo/done
 
 test: $(ENVS)/test/done
 	$(ENVS)/test/bin/python -m pytest --numprocesses=auto --dist=loadfile
+
+test-exhaustive: $(ENVS)/test/done
+	$(ENVS)/test/bin/python -m pytest --numprocesses=auto --dist=loadfile -m exhaustive
 
 lint: $(ENVS)/test/done
 	$(ENVS)/test/bin/ruff check .

@@ -16,8 +16,6 @@ from hubexport.saved_model.record import load_record  # noqa: E402
 from hubexport.tokenizers.difficult_texts import DIFFICULT_TEXTS  # noqa: E402
 from tests.tokenizers.texts import generated  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("exact_preprocessor")
-
 NAMES = ("wordpiece", "roberta", "xlnet")
 DEFAULT = 24
 each = pytest.mark.parametrize("name", NAMES)

@@ -14,8 +14,6 @@ pytest.importorskip("tensorflow_text")
 from hubexport.exporting.preprocessor import export_preprocessor  # noqa: E402
 from hubexport.saved_model.record import load_record  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("preprocessor")
-
 TEXTS = [
     "The quick brown fox",
     "",

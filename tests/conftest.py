@@ -1,0 +1,34 @@
+"""What holds for every test: where shared artifacts are kept, and settings that save time."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import tempfile
+
+import pytest
+
+from tests.artifacts import VARIABLE
+
+# XLA's optimizations take longer to compile than tests' models take to run; results are the same.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Several test processes share the processors; threads that wait for each other burn them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tracing makes many objects, all of which live: looking for garbage that often finds none.
+gc.set_threshold(100_000, 50, 50)
+
+_MADE: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the directory of shared artifacts, in the process that starts all others."""
+    if not hasattr(config, "workerinput"):
+        _MADE.append(tempfile.mkdtemp(prefix="hubexport-tests-"))
+        os.environ[VARIABLE] = _MADE[0]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes it again."""
+    for directory in _MADE:
+        shutil.rmtree(directory, ignore_errors=True)
