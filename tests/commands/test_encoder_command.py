@@ -23,9 +23,7 @@ import pytest
 
 from hubexport import cli, export_encoder, load_record
 from hubexport.errors import UsageError
-from tests import tiny
-
-PROGRAM = [sys.executable, "-m", "hubexport", "encoder"]
+from tests import forks, tiny
 
 
 def files_below(directory: Path) -> list[str]:
@@ -204,20 +202,20 @@ class TestFiles:
             config.write_text(text)
             assert problem in refused(f"--checkpoint={prefix}", f"--encoder_config={config}")
 
-    def test_truncated_data(self, tmp_path):
+    def test_truncated_data(self, refused, tmp_path):
         prefix = tiny.write_checkpoint(tmp_path / "checkpoint")
         data = prefix.with_name(prefix.name + ".data-00000-of-00001")
         data.write_bytes(data.read_bytes()[:-100])
-        message = run_and_fail(tmp_path, f"--checkpoint={prefix}")
+        message = refused(f"--checkpoint={prefix}")
         assert "the checkpoint is cut short" in message and data.name in message
 
-    def test_flipped_bit(self, tmp_path):
+    def test_flipped_bit(self, refused, tmp_path):
         prefix = tiny.write_checkpoint(tmp_path / "checkpoint")
         data = prefix.with_name(prefix.name + ".data-00000-of-00001")
         content = bytearray(data.read_bytes())
         content[1000] ^= 4
         data.write_bytes(content)
-        message = run_and_fail(tmp_path, f"--checkpoint={prefix}")
+        message = refused(f"--checkpoint={prefix}")
         assert "the checkpoint is damaged: the checksum of bert/" in message
 
     def test_truncated_index(self, refused, tmp_path):
@@ -407,36 +405,21 @@ class TestTarget:
         assert "cannot be written" in message
 
 
-def run_and_fail(tmp_path: Path, *arguments: object, **options) -> str:
-    """Runs the program, expects a failure that leaves nothing behind; gives its message."""
-    before = files_below(tmp_path)
-    process = subprocess.run(
-        [*PROGRAM, *map(str, arguments), f"--export_path={tmp_path / 'parent' / 'out'}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
-    assert process.returncode == 1, process.stderr
-    assert files_below(tmp_path) == before
-    return process.stderr
-
-
 def test_full_disk_leaves_nothing_and_the_old_artifact(tmp_path):
     """A limit on file sizes stops the writing of the weights, as a full disk would."""
     config = {**tiny.CONFIG, "vocab_size": 200_000}
     prefix = tiny.write_checkpoint(tmp_path / "checkpoint", config, heads=False)
-    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20,) * 2)"
-    code = f"{limit}; sys.argv[0] = 'hubexport'; runpy.run_module('hubexport', run_name='__main__')"
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20,) * 2)\n"
+        "from hubexport import cli; cli.main()"
+    )
     old = tmp_path / "out"
     old.mkdir()
     (old / "saved_model.pb").write_text("the old one")
     before = files_below(tmp_path)
-    process = subprocess.run(
-        [sys.executable, "-c", code, "encoder", f"--checkpoint={prefix}",
-         f"--export_path={old}", "--overwrite"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    process = forks.run(
+        code, "encoder", f"--checkpoint={prefix}", f"--export_path={old}", "--overwrite"
+    )
     assert process.returncode == 1, process.stderr
     assert "the artifact cannot be written" in process.stderr
     assert files_below(tmp_path) == before
@@ -451,28 +434,23 @@ def test_interrupt_leaves_nothing(tmp_path, number):
     content = data.read_bytes()
     before = files_below(tmp_path)
     code = (
-        "import hubexport.saved_model.weights as weights, runpy, sys, time\n"
+        "import hubexport.saved_model.weights as weights, time\n"
         "fill = weights.fill_variables\n"
         "def stalled(directory, values, progress):\n"
         "    def advance(count):\n"
         "        print('streaming', flush=True); time.sleep(60)\n"
         "    fill(directory, values, advance)\n"
         "weights.fill_variables = stalled\n"
-        "sys.argv[0] = 'hubexport'\n"
-        "runpy.run_module('hubexport', run_name='__main__')\n"
+        "from hubexport import cli; cli.main()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "encoder", f"--checkpoint={prefix}",
-         f"--export_path={tmp_path / 'out'}"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "streaming\n"
+    process = forks.start(
+        code, "encoder", f"--checkpoint={prefix}", f"--export_path={tmp_path / 'out'}"
+    )
+    process.wait_for("streaming\n")
     assert any(name.endswith(".partial") for name in os.listdir(tmp_path))
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "interrupted; nothing half-written is left" in errors
+    os.kill(process.pid, number)
+    assert process.wait() == 130, process.stderr
+    assert "interrupted; nothing half-written is left" in process.stderr
     assert files_below(tmp_path) == before
     assert data.read_bytes() == content
 
@@ -486,12 +464,12 @@ def exported(tmp_path_factory):
     arguments = [
         "--checkpoint=checkpoint/bert_model.ckpt", "--vocab_file=vocab.txt", "--do_lower_case",
     ]  # fmt: skip
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    environment = {"SOURCE_DATE_EPOCH": "1700000000"}
     outputs = []
     for name in ("one", "two"):
-        process = subprocess.run(
-            [*PROGRAM, *arguments, f"--export_path={name}"],
-            capture_output=True, text=True, check=False, cwd=directory, env=environment,
+        process = forks.hubexport(
+            "encoder", *arguments, f"--export_path={name}",
+            directory=directory, environment=environment,
         )  # fmt: skip
         assert process.returncode == 0, process.stderr
         outputs.append(process)
@@ -518,10 +496,11 @@ def test_progress_bar_on_a_terminal(exported, tmp_path):
     _, _, prefix = exported
     terminal, stderr = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.run(
-        [*PROGRAM, f"--checkpoint={prefix}", f"--export_path={tmp_path}/out"],
-        stdout=subprocess.PIPE, stderr=stderr, text=True, check=True,
+    process = forks.start(
+        "hubexport", "encoder", f"--checkpoint={prefix}", f"--export_path={tmp_path}/out",
+        stderr=os.ttyname(stderr),
     )  # fmt: skip
+    assert process.wait() == 0
     os.close(stderr)
     shown = b""
     with contextlib.suppress(OSError):  # what a terminal says at its end
