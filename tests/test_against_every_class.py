@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,8 +60,22 @@ FORMATS = {
     "tar.gz": "BertForPreTraining",
 }
 """Format -> the class of which it is exported whole, and not only planned."""
+EXAMPLES = (
+    "BertForPreTraining", "BertForSequenceClassification", "RobertaForMaskedLM",
+    "RobertaForMultipleChoice", "DistilBertModel", "DistilBertForTokenClassification",
+    "DistilBertForQuestionAnswering", "sharded bin", "pytorch_transformers",
+)  # fmt: skip
+"""Classes and formats that are exported always: every head, every family, old and new files."""
 UNTOLD = ("pytorch_transformers", "tar.gz")
 """Formats whose configuration does not name the class."""
+
+
+def examples(names: Iterable[str]) -> list[Any]:
+    """Parameters, of which only the examples are run always."""
+    return [
+        pytest.param(name, marks=[] if name in EXAMPLES else [pytest.mark.exhaustive])
+        for name in names
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +148,7 @@ def test_all_classes_are_here(oracles: SimpleNamespace) -> None:
     assert set(FORMATS) | {"safetensors"} == set(oracles.saving.SAVERS)
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSES if name not in PLANNED])
+@pytest.mark.parametrize("name", examples(name for name in CLASSES if name not in PLANNED))
 def test_every_class(name: str, exported: Exported) -> None:
     prefix, head = CLASSES[name]
     record, model = exported.record(name), exported.model(name)
@@ -171,6 +185,7 @@ def test_every_class(name: str, exported: Exported) -> None:
         )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [name for name in CLASSES if name in PLANNED])
 def test_twins(name: str, exported: Exported, tmp_path: Path) -> None:
     """What makes an artifact is that of the RoBERTa, and so are transformers' outputs."""
@@ -240,7 +255,7 @@ def test_every_class_in_every_format(name: str, oracles: SimpleNamespace, tmp_pa
     assert set(plans["index buffers"][0]["skipped_tensors"]["index buffers"]) == buffers
 
 
-@pytest.mark.parametrize("saver", FORMATS)
+@pytest.mark.parametrize("saver", examples(FORMATS))
 def test_every_format(saver: str, exported: Exported, tmp_path: Path) -> None:
     """The artifact is that of the same model in safetensors, byte for byte."""
     name = FORMATS[saver]

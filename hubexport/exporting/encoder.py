@@ -71,20 +71,26 @@ def export_encoder(
       heads: "auto" (all that the checkpoint carries), "none", or names joined by commas.
       pooler: one of `hubexport.poolers.FLAG_VALUES`; None for the checkpoint's own, or what a
         sentence-transformers directory declares.
-      tokenizer, vocab_file, sp_model_file: the tokenizer's files, for the artifact to carry, given
-        as to `export_preprocessor`; at most one.
-      model_type, do_lower_case, language: what is to be known of them, as there; None where the
-        files tell.
+      tokenizer: the tokenizer's directory, for the artifact to carry its files, as given to
+        `export_preprocessor`; of it, `vocab_file` and `sp_model_file` at most one.
+      vocab_file: the tokenizer's vocabulary, as there.
+      sp_model_file: the tokenizer's SentencePiece model, as there.
+      model_type: kind of the tokenizer, as there; None where the files tell.
+      do_lower_case: whether it lower-cases text, as there; None where the files tell.
+      language: that of its texts, as there; None where the files tell.
       dtype: "float32", "bfloat16" or "float16": what the encoder computes its matmuls and
         activations in, whatever the checkpoint's tensors are. Outputs are float32.
       variable_dtype: "float32", or `dtype`: what the dense layers' variables are stored in. They
         are cast to `dtype` before anything is computed with them, so that outputs are the same to
         the bit; stored so, they take half the memory and need no cast. For inference: in training,
         steps that are small beside a weight would be lost.
-      hidden_act, layer_norm_eps, hidden_dropout_prob, attention_probs_dropout_prob,
-        max_position_embeddings: replace what layout and configuration say.
+      hidden_act: replaces what layout and configuration say, as the four below do.
+      layer_norm_eps: epsilon of all layer norms.
+      hidden_dropout_prob: dropout in training, behind dense layers and embeddings.
+      attention_probs_dropout_prob: dropout in training, of attention's probabilities.
+      max_position_embeddings: how many tokens the encoder takes.
       validate: whether the written artifact must pass all gates of `hubexport.validate` before
-        it gets its place.
+        it is moved to `export_path`.
       reference: a file of `make_reference` to compare with; None to make one, where the packages
         for it are installed.
       overwrite: whether a directory at `export_path` that is not empty may be replaced.

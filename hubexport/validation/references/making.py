@@ -47,7 +47,8 @@ def make_reference(
         "model_garden" for TensorFlow's, "file" for outputs that were recorded elsewhere.
       checkpoint: as of `export_encoder`.
       output: the file to write; complete when this returns, untouched if it raises.
-      bert_config, encoder_config: as of `export_encoder`.
+      bert_config: as of `export_encoder`.
+      encoder_config: as of `export_encoder`.
       tokenizer: directory of a Hugging Face tokenizer, for the cases of text.
       vocab_file: WordPiece vocabulary, for the cases of text of "model_garden".
       do_lower_case: whether its text is lower-cased.
