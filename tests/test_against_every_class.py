@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ import hubexport
 from hubexport.saved_model.reading import read_saved_model
 from tests.oracles import compare, inputs
 from tests.planned import planned
+from tests.tiers import examples
 
 HEADS = {
     "Model": (),
@@ -60,22 +61,16 @@ FORMATS = {
     "tar.gz": "BertForPreTraining",
 }
 """Format -> the class of which it is exported whole, and not only planned."""
+EXPORTED = [name for name in CLASSES if name not in PLANNED]
 EXAMPLES = (
     "BertForPreTraining", "BertForSequenceClassification", "RobertaForMaskedLM",
     "RobertaForMultipleChoice", "DistilBertModel", "DistilBertForTokenClassification",
-    "DistilBertForQuestionAnswering", "sharded bin", "pytorch_transformers",
+    "DistilBertForQuestionAnswering",
 )  # fmt: skip
-"""Classes and formats that are exported always: every head, every family, old and new files."""
+"""Classes that are exported always: every head, and every family."""
+EXAMPLE_FORMATS = ("sharded bin", "pytorch_transformers")
 UNTOLD = ("pytorch_transformers", "tar.gz")
 """Formats whose configuration does not name the class."""
-
-
-def examples(names: Iterable[str]) -> list[Any]:
-    """Parameters, of which only the examples are run always."""
-    return [
-        pytest.param(name, marks=[] if name in EXAMPLES else [pytest.mark.exhaustive])
-        for name in names
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +143,7 @@ def test_all_classes_are_here(oracles: SimpleNamespace) -> None:
     assert set(FORMATS) | {"safetensors"} == set(oracles.saving.SAVERS)
 
 
-@pytest.mark.parametrize("name", examples(name for name in CLASSES if name not in PLANNED))
+@pytest.mark.parametrize("name", examples(EXPORTED, EXAMPLES))
 def test_every_class(name: str, exported: Exported) -> None:
     prefix, head = CLASSES[name]
     record, model = exported.record(name), exported.model(name)
@@ -255,7 +250,7 @@ def test_every_class_in_every_format(name: str, oracles: SimpleNamespace, tmp_pa
     assert set(plans["index buffers"][0]["skipped_tensors"]["index buffers"]) == buffers
 
 
-@pytest.mark.parametrize("saver", examples(FORMATS))
+@pytest.mark.parametrize("saver", examples(FORMATS, EXAMPLE_FORMATS))
 def test_every_format(saver: str, exported: Exported, tmp_path: Path) -> None:
     """The artifact is that of the same model in safetensors, byte for byte."""
     name = FORMATS[saver]

@@ -16,6 +16,7 @@ import hubexport
 from hubexport.errors import UsageError
 from tests.oracles import compare, inputs
 from tests.planned import planned
+from tests.tiers import examples
 
 LAYOUTS = ("old", "intermediate", "renamed", "new", "new, cfg")
 CONTENTS = {"lm_head": ("mlm",), "classifier": ("classifier",), "both": ("mlm", "classifier")}
@@ -87,7 +88,7 @@ def test_every_layout_holds_the_same(
         assert other["configuration"] is None and other["checkpoint"]["layout"] == "fairseq"
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", examples(LAYOUTS, ["old"]))
 def test_every_layout(layout: str, fairseq: SimpleNamespace, tmp_path: Path) -> None:
     content, legacy = EXPORTED[layout]
     record = hubexport.export_encoder(

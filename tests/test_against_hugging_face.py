@@ -16,6 +16,7 @@ import hubexport
 from hubexport.errors import CheckpointError, ConfigurationError, TensorMismatchError
 from tests.material import material
 from tests.oracles import compare, inputs
+from tests.tiers import examples
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,9 @@ def test_a_checkpoint_without_a_pooler_is_refused(hf: Any, tmp_path: Path) -> No
         hubexport.export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
 
 
-@pytest.mark.parametrize("saver", ["bin", "gamma and beta", "sharded safetensors"])
+@pytest.mark.parametrize(
+    "saver", examples(["bin", "gamma and beta", "sharded safetensors"], ["gamma and beta"])
+)
 def test_without_the_prefix(saver: str, hf: Any, same: Callable[..., None], tmp_path: Path) -> None:
     model = hf.build("BertModel")
     (tmp_path / "model").mkdir()
@@ -71,8 +74,8 @@ def test_without_the_prefix(saver: str, hf: Any, same: Callable[..., None], tmp_
     "dtype, saver",
     [
         ("float16", "safetensors"),
-        ("float16", "legacy bin"),
-        ("bfloat16", "safetensors"),
+        pytest.param("float16", "legacy bin", marks=pytest.mark.exhaustive),
+        pytest.param("bfloat16", "safetensors", marks=pytest.mark.exhaustive),
         ("bfloat16", "bin"),
     ],
 )
@@ -91,12 +94,15 @@ def test_narrow_floats_are_widened(
 
 @pytest.mark.parametrize(
     "hidden_act, layer_norm_eps, computes",
-    [
-        ("gelu", 1e-5, "gelu_erf"),
-        ("gelu_new", 1e-12, "gelu_tanh"),
-        ("gelu_pytorch_tanh", 1e-3, "gelu_tanh"),
-        ("relu", 1e-5, "relu"),
-    ],
+    examples(
+        [
+            ("gelu", 1e-5, "gelu_erf"),
+            ("gelu_new", 1e-12, "gelu_tanh"),
+            ("gelu_pytorch_tanh", 1e-3, "gelu_tanh"),
+            ("relu", 1e-5, "relu"),
+        ],
+        ["gelu", "gelu_pytorch_tanh"],
+    ),
 )
 def test_activation_and_epsilon_of_the_configuration(
     hidden_act: str,
@@ -187,11 +193,35 @@ def _flags(*modes: str) -> dict[str, bool]:
 @pytest.mark.parametrize(
     "modes, pooling, normalize, newer",
     [
-        *(pytest.param((mode,), _flags(mode), False, False, id=f"{mode}, flags") for mode in FLAGS),
-        pytest.param(("mean",), _flags("mean"), True, False, id="mean, normalized, flags"),
+        *(
+            pytest.param(
+                (mode,),
+                _flags(mode),
+                False,
+                False,
+                id=f"{mode}, flags",
+                marks=[] if mode == "mean" else [pytest.mark.exhaustive],
+            )
+            for mode in FLAGS
+        ),
+        pytest.param(
+            ("mean",),
+            _flags("mean"),
+            True,
+            False,
+            id="mean, normalized, flags",
+            marks=pytest.mark.exhaustive,
+        ),
         pytest.param(("cls", "mean"), _flags("mean", "cls"), True, False, id="cls + mean, flags"),
         pytest.param(("lasttoken",), {"pooling_mode": "lasttoken"}, True, True, id="lasttoken"),
-        pytest.param(("max",), {"pooling_mode": "max"}, False, True, id="max"),
+        pytest.param(
+            ("max",),
+            {"pooling_mode": "max"},
+            False,
+            True,
+            id="max",
+            marks=pytest.mark.exhaustive,
+        ),
         pytest.param(
             ("weightedmean", "cls"),
             {"pooling_mode": ["weightedmean", "cls"], "include_prompt": True},

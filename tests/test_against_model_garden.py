@@ -14,6 +14,7 @@ import hubexport
 from hubexport.errors import CheckpointError
 from tests.material import material
 from tests.oracles import compare, inputs
+from tests.tiers import examples
 
 if TYPE_CHECKING:
     from tests.oracles.model_garden import Sizes
@@ -171,8 +172,14 @@ CASES = [
          optimizer="new", next_sentence=True),
 ]  # fmt: skip
 
+EXAMPLES = (
+    "functional, model=pretrainer", "functional, factorized, checkpoint_items",
+    "older functional, encoder= and masked_lm=", "v2, model=, write",
+    "v2, trainer, new Adam", "talking heads, trainer, new Adam",
+)  # fmt: skip
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+@pytest.mark.parametrize("case", examples(CASES, EXAMPLES), ids=lambda case: case.name)
 def test_every_layout(case: Case, garden: Any, same: Callable[..., None], tmp_path: Path) -> None:
     sizes = garden.Sizes(embedding_size=10 if case.factorized else None, activation=case.activation)
     trained = Trained(garden, case.encoder, sizes, tmp_path, next_sentence=case.next_sentence)
@@ -252,7 +259,7 @@ POOLERS: dict[str, Callable[[Trained, inputs.Tensors, np.ndarray], np.ndarray]] 
 }
 
 
-@pytest.mark.parametrize("pooler", POOLERS)
+@pytest.mark.parametrize("pooler", examples(POOLERS, ["next_sentence", "mean"]))
 def test_poolers(pooler: str, garden: Any, same: Callable[..., None], tmp_path: Path) -> None:
     """Whatever `pooled_output` is, `.nsp` starts from the pooler that it was trained with."""
     sizes = garden.Sizes()
@@ -337,7 +344,12 @@ def test_the_next_sentence_pooler_must_be_there_to_be_chosen(garden: Any, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "slots, activation", [(True, "gelu"), (False, "gelu"), (True, "relu")],
+    "slots, activation",
+    [
+        (True, "gelu"),
+        pytest.param(False, "gelu", marks=pytest.mark.exhaustive),
+        pytest.param(True, "relu", marks=pytest.mark.exhaustive),
+    ],
     ids=["with Adam slots", "without slots", "relu"],
 )  # fmt: skip
 def test_tf1_with_heads(
