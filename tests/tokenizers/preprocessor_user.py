@@ -1,14 +1,17 @@
-"""What a user's program does with preprocessors; run in a process of its own, without hubexport.
+"""What users' programs do with preprocessors; run in processes of their own, without hubexport.
 
-    python preprocessor_user.py first WORK NAME ...    uses WORK/<name>, re-exports, deletes them
-    python preprocessor_user.py second WORK NAME ...   loads what the first one wrote
+    python preprocessor_user.py WORK NAME ...
 
-Prints one JSON object {name: results}.
+The first program uses WORK/<name>, re-exports and deletes them; the second, which has nothing of
+the first, loads what that wrote. They write first.json and second.json into WORK: {name: results}.
+In models of Keras are only those that WORK/texts.json lists under "keras".
 """
 
 import json
+import os
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,7 +19,7 @@ import tensorflow_hub as hub
 import tensorflow_text  # noqa: F401  registers the ops
 import tf_keras
 
-BAD = [b"\xff\xfe", b"a\xc3 b", b"\xed\xa0\x80x", b"\x00", b"a\x00b", b"word " * 200_000]
+BAD = [b"\xff\xfe", b"a\xc3 b", b"\xed\xa0\x80x", b"\x00", b"a\x00b", b"word " * 20_000]
 
 
 def plain(value, text=False):
@@ -60,7 +63,7 @@ class Wrapper(tf.Module):
         return self.preprocessor(text)
 
 
-def first(path: Path, texts: tf.Tensor) -> dict:
+def first(path: Path, texts: tf.Tensor, in_keras: bool) -> dict:
     preprocessor = hub.load(str(path))
     tokens = preprocessor.tokenize(texts)
     pack = preprocessor.bert_pack_inputs
@@ -104,16 +107,16 @@ def first(path: Path, texts: tf.Tensor) -> dict:
     rows = [batch["input_word_ids"].numpy().tolist() for batch in mapped]
     result["mapped"] = [row for batch in rows for row in batch]
 
-    layer = hub.KerasLayer(str(path), trainable=False)
-    text = tf_keras.Input(shape=(), dtype=tf.string)
-    result["keras_root"] = plain(tf_keras.Model(text, layer(text))(texts))
-    pair_model = keras_model(preprocessor)
-    result["keras_weights"] = len(pair_model.weights) + len(layer.weights)
-    result["keras_pair"] = plain(pair_model([texts, texts]))
-
-    tf.saved_model.save(Wrapper(hub.load(str(path))), str(path) + "_module")
-    pair_model.save(str(path) + "_keras", include_optimizer=False)
+    tf.saved_model.save(Wrapper(preprocessor), str(path) + "_module")
     result["asset"] = Path(asset(preprocessor.tokenize)).name
+    if in_keras:
+        layer = hub.KerasLayer(str(path), trainable=False)
+        text = tf_keras.Input(shape=(), dtype=tf.string)
+        result["keras_root"] = plain(tf_keras.Model(text, layer(text))(texts))
+        pair_model = keras_model(preprocessor)
+        result["keras_weights"] = len(pair_model.weights) + len(layer.weights)
+        result["keras_pair"] = plain(pair_model([texts, texts]))
+        pair_model.save(str(path) + "_keras", include_optimizer=False)
     return result
 
 
@@ -123,12 +126,9 @@ def asset(tokenize):
     return file.asset_path.numpy().decode()
 
 
-def second(path: Path, texts: tf.Tensor) -> dict:
+def second(path: Path, texts: tf.Tensor, in_keras: bool) -> dict:
     wrapper = tf.saved_model.load(str(path) + "_module")
-    model = tf_keras.models.load_model(str(path) + "_keras", compile=False)
-    again = str(path) + "_again"
-    tf.saved_model.save(Wrapper(wrapper), again)
-    return {
+    result = {
         "root": plain(wrapper(texts)),
         "tokens": plain(wrapper.preprocessor.tokenize(texts)),
         "pair": plain(
@@ -136,25 +136,46 @@ def second(path: Path, texts: tf.Tensor) -> dict:
                 [wrapper.preprocessor.tokenize(texts)] * 2, seq_length=12
             )
         ),
-        "keras_pair": plain(model([texts, texts])),
         "asset": Path(asset(wrapper.preprocessor.tokenize)).is_file(),
-        "again": plain(tf.saved_model.load(again)(texts)),
     }
+    if in_keras:
+        model = tf_keras.models.load_model(str(path) + "_keras", compile=False)
+        result["keras_pair"] = plain(model([texts, texts]))
+        again = str(path) + "_again"
+        tf.saved_model.save(Wrapper(wrapper), again)
+        result["again"] = plain(tf.saved_model.load(again)(texts))
+    return result
+
+
+def run(step: str, work: Path, names: list[str]) -> None:
+    given = json.loads((work / "texts.json").read_text("utf-8"))
+    texts, keras = tf.constant(given["texts"]), given["keras"]
+    if step == "first":
+        # Loaded side by side: none may take another's tables.
+        loaded = {name: hub.load(str(work / name)) for name in names}
+        results = {name: first(work / name, texts, name in keras) for name in names}
+        for name, preprocessor in loaded.items():
+            results[name]["beside_others"] = plain(preprocessor(texts))
+            shutil.rmtree(work / name)
+    else:
+        results = {name: second(work / name, texts, name in keras) for name in names}
+    (work / f"{step}.json").write_text(json.dumps(results))
 
 
 def main() -> None:
-    step, work, names = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
-    texts = tf.constant(json.loads((work / "texts.json").read_text("utf-8")))
-    if step == "second":
-        print(json.dumps({name: second(work / name, texts) for name in names}))
-        return
-    # Loaded side by side: none may take another's tables.
-    loaded = {name: hub.load(str(work / name)) for name in names}
-    results = {name: first(work / name, texts) for name in names}
-    for name, preprocessor in loaded.items():
-        results[name]["beside_others"] = plain(preprocessor(texts))
-        shutil.rmtree(work / name)
-    print(json.dumps(results))
+    """Runs each program in a fork: TensorFlow is imported, and nothing has been done with it."""
+    work, names = Path(sys.argv[1]), sys.argv[2:]
+    for step in ("first", "second"):
+        child = os.fork()
+        if not child:
+            try:
+                run(step, work, names)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            sys.exit(f"{step} failed")
 
 
 if __name__ == "__main__":

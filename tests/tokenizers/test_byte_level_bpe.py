@@ -77,17 +77,19 @@ def with_specials(definition):
     return SpecialTokensInText(definition.make(), definition.added_tokens)
 
 
-def test_every_text_has_the_ids_of_the_reference():
+@pytest.mark.parametrize("count", [5_000, pytest.param(40_000, marks=pytest.mark.exhaustive)])
+def test_every_text_has_the_ids_of_the_reference(count):
     definition = define(model())
     tokenize, reference = traced(definition.make().tokenize), definition.reference()
-    texts = [*DIFFICULT, *code_chunks(), *generated(40_000)]
+    texts = [*DIFFICULT, *code_chunks(), *generated(count)]
     assert not differences(tokenize, reference, texts)
 
 
-def test_code_points_have_the_ids_of_the_reference():
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.exhaustive)])
+def test_code_points_have_the_ids_of_the_reference(step):
     definition = define(model())
     tokenize, reference = traced(definition.make().tokenize), definition.reference()
-    assert not differences(tokenize, reference, varied_code_points())
+    assert not differences(tokenize, reference, varied_code_points()[::step])
 
 
 @pytest.mark.parametrize("add_prefix_space", [False, True])
@@ -95,7 +97,7 @@ def test_code_points_have_the_ids_of_the_reference():
 def test_the_settings_of_the_pre_tokenizer(add_prefix_space, use_regex):
     definition = define(model(add_prefix_space=add_prefix_space, use_regex=use_regex))
     tokenize, reference = traced(definition.make().tokenize), definition.reference()
-    texts = [*DIFFICULT, *code_chunks(), *generated(10_000, seed=1)]
+    texts = [*DIFFICULT, *code_chunks(), *generated(1_000, seed=1)]
     texts += [space + "x" for space in "\u00a0\t\n \u3000"]
     assert not differences(tokenize, reference, texts)
 
@@ -104,7 +106,7 @@ def test_the_settings_of_the_pre_tokenizer(add_prefix_space, use_regex):
 def test_literals_are_recognised_as_by_the_reference(add_prefix_space):
     definition = define(model(add_prefix_space=add_prefix_space), LITERALS)
     tokenize, reference = traced(with_specials(definition).tokenize), definition.reference()
-    texts = [*DIFFICULT, *generated(10_000, seed=2, words=LITERALS)]
+    texts = [*DIFFICULT, *generated(2_000, seed=2, words=LITERALS)]
     assert not differences(tokenize, reference, texts)
 
 
@@ -119,7 +121,7 @@ def test_offsets_are_the_bytes_that_pieces_stand_for():
     for add_prefix_space in (False, True):
         definition = define(model(add_prefix_space=add_prefix_space), LITERALS)
         tokenizer = with_specials(definition)
-        texts = [text for text in [*DIFFICULT, *code_chunks(), *generated(2000)] if text]
+        texts = [text for text in [*DIFFICULT, *code_chunks(), *generated(500)] if text]
         ids, starts, limits = tokenizer.tokenize_with_offsets(tf.constant(texts))
         assert ids.to_list() == tokenizer.tokenize(tf.constant(texts)).to_list()
         rows = zip(texts, ids.to_list(), starts.to_list(), limits.to_list(), strict=True)
@@ -154,8 +156,8 @@ def test_detokenize_is_the_references_decode():
     choose = random.Random(0)
     rows = [encoding.ids for encoding in reference.encode_batch(DIFFICULT)]
     # Random pieces, most of them bytes: sequences that are not UTF-8.
-    rows += [choose.choices(range(300), k=choose.randrange(0, 12)) for _ in range(10_000)]
-    rows += [choose.choices(range(1500), k=choose.randrange(0, 12)) for _ in range(2000)]
+    rows += [choose.choices(range(300), k=choose.randrange(0, 12)) for _ in range(2000)]
+    rows += [choose.choices(range(1500), k=choose.randrange(0, 12)) for _ in range(500)]
     decoded = definition.make().detokenize(tf.ragged.constant(rows, tf.int32)).numpy().tolist()
     expected = reference.decode_batch(rows, skip_special_tokens=False)
     assert [text.decode() for text in decoded] == expected
@@ -295,28 +297,16 @@ def published(name):
     return define(kind.read_byte_level_bpe(*map(material, files)), literals)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "roberta"])
-def test_published_vocabularies_on_texts_of_people(name):
-    definition = published(name)
-    tokenize, reference = traced(with_specials(definition).tokenize), definition.reference()
-    texts = [text for texts in real_texts(700).values() for text in texts]
-    assert not differences(tokenize, reference, [*texts, *DIFFICULT, *code_chunks()])
-
-
 @pytest.mark.parametrize(
-    ("name", "baseline", "around"),
+    ("name", "count"),
     [
-        ("gpt2", "gpt2_multilingual.json", ([], [])),
-        ("roberta", "roberta_base_multilingual.json", ([0], [2])),
+        ("roberta", 50),
+        pytest.param("roberta", 400, marks=pytest.mark.exhaustive),
+        pytest.param("gpt2", 400, marks=pytest.mark.exhaustive),
     ],
 )
-def test_published_ids_are_reproduced(name, baseline, around):
-    """Ids that transformers 4.57.1 gave for 83 sentences."""
-    folder = material("goldens/MultilingualConformance")
-    texts = {e["id"]: e["text"] for e in json.loads((folder / "inputs.json").read_text("utf-8"))}
-    entries = json.loads((folder / "baselines" / baseline).read_text("utf-8"))["entries"]
-    tokenizer = with_specials(published(name))
-    found = tokenizer.tokenize(tf.constant([texts[entry["id"]] for entry in entries])).to_list()
-    assert len(entries) == 83
-    for entry, ids in zip(entries, found, strict=True):
-        assert [*around[0], *ids, *around[1]] == entry["input_ids"], entry["id"]
+def test_published_vocabularies_on_texts_of_people(name, count):
+    definition = published(name)
+    tokenize, reference = traced(with_specials(definition).tokenize), definition.reference()
+    texts = [text for texts in real_texts(count).values() for text in texts]
+    assert not differences(tokenize, reference, [*texts, *DIFFICULT, *code_chunks()])

@@ -73,15 +73,17 @@ def with_specials(definition):
     return SpecialTokensInText(definition.make(), definition.added_tokens)
 
 
-def test_every_text_has_the_ids_of_the_reference():
+@pytest.mark.parametrize("count", [5_000, pytest.param(40_000, marks=pytest.mark.exhaustive)])
+def test_every_text_has_the_ids_of_the_reference(count):
     definition, tokenizer = defined()
-    texts = [*DIFFICULT, CODE, *CODE.split("\n"), *generated(40_000, words=UNSEEN)]
+    texts = [*DIFFICULT, CODE, *CODE.split("\n"), *generated(count, words=UNSEEN)]
     assert not differences(traced(tokenizer.tokenize), definition.reference(), texts)
 
 
-def test_code_points_have_the_ids_of_the_reference():
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.exhaustive)])
+def test_code_points_have_the_ids_of_the_reference(step):
     definition, tokenizer = defined()
-    texts = varied_code_points()
+    texts = varied_code_points()[::step]
     assert not differences(traced(tokenizer.tokenize), definition.reference(), texts)
 
 
@@ -94,7 +96,7 @@ def test_each_unknown_character_is_an_unknown_piece():
 
 def test_the_literal_of_the_unknown_piece_is_recognised():
     definition = define(model(), UNKNOWN)
-    texts = [*DIFFICULT, *generated(10_000, seed=2, words=("<unk>", "<unk", "unk>", "</w>"))]
+    texts = [*DIFFICULT, *generated(2_000, seed=2, words=("<unk>", "<unk", "unk>", "</w>"))]
     tokenize = traced(with_specials(definition).tokenize)
     assert not differences(tokenize, definition.reference(), texts)
 
@@ -112,7 +114,7 @@ def test_detokenize_is_the_references_decode():
     choose = random.Random(0)
     rows = [encoding.ids for encoding in reference.encode_batch([*DIFFICULT, *CODE.split("\n")])]
     count = len(definition.pieces)
-    rows += [choose.choices(range(count), k=choose.randrange(0, 12)) for _ in range(3000)]
+    rows += [choose.choices(range(count), k=choose.randrange(0, 12)) for _ in range(1000)]
     decoded = tokenizer.detokenize(tf.ragged.constant(rows, tf.int32)).numpy().tolist()
     expected = reference.decode_batch(rows, skip_special_tokens=False)
     assert [text.decode() for text in decoded] == expected
@@ -121,7 +123,7 @@ def test_detokenize_is_the_references_decode():
 def test_offsets_are_those_of_the_reference():
     definition = define(model(), UNKNOWN)
     reference = gpt.hugging_face_tokenizer(model(), UNKNOWN)
-    texts = [*DIFFICULT, CODE, *generated(10_000, seed=3, words=(*UNSEEN, "<unk>", "가각", "é"))]
+    texts = [*DIFFICULT, CODE, *generated(1_000, seed=3, words=(*UNSEEN, "<unk>", "가각", "é"))]
     # Of those the reference reports the place of the mark that they change places with.
     reordered = set(map(chr, bert_characters.reordered()))
     texts = [text for text in texts if not reordered & {*text}]
@@ -237,9 +239,10 @@ def test_two_models_of_the_same_files_have_the_same_bytes():
     assert made(model()) == made(model())
 
 
-def test_the_published_vocabulary_on_texts_of_people():
+@pytest.mark.parametrize("count", [50, pytest.param(500, marks=pytest.mark.exhaustive)])
+def test_the_published_vocabulary_on_texts_of_people(count):
     files = "gpt1/openai-gpt-vocab.json", "gpt1/openai-gpt-merges.txt"
     definition = define(gpt.read_gpt(*map(material, files)), UNKNOWN)
     tokenize, reference = traced(with_specials(definition).tokenize), definition.reference()
-    texts = [text for texts in real_texts(700).values() for text in texts]
+    texts = [text for texts in real_texts(count).values() for text in texts]
     assert not differences(tokenize, reference, [*texts, *DIFFICULT, *CODE.split("\n")])

@@ -1,5 +1,6 @@
 """Texts to tokenize: of people, of every code point, and made up to be difficult."""
 
+import functools
 import io
 import json
 import random
@@ -37,13 +38,18 @@ def varied_code_points(assigned_only=True):
     Every one, but of unified ideographs and Hangul syllables, of which nothing but their number
     sets one apart, two of sixteen: those with which ranges begin and end.
     """
-    return [
+    return list(_varied_code_points(assigned_only))
+
+
+@functools.cache
+def _varied_code_points(assigned_only):
+    return tuple(
         f"xa{c}b 1{c}2 {c}"
         for c in map(chr, range(sys.maxunicode + 1))
         if not 0xD800 <= ord(c) < 0xE000
         and not (assigned_only and unassigned(c))
         and (ord(c) % 16 in (0, 15) or not _one_of_many(c))
-    ]
+    )
 
 
 def _one_of_many(character):
@@ -76,6 +82,11 @@ def generated(count, seed=0, words=()):
 
 def real_texts(limit=None):
     """Name -> lines of the texts in the material; skips the test where it is absent."""
+    return {name: lines[:limit] for name, lines in _real_texts().items()}
+
+
+@functools.cache
+def _real_texts():
     texts = {
         "botchan": _lines("text/en/botchan.txt"),
         "bert_sample": _lines("text/en/bert_sample_text.txt"),
@@ -95,7 +106,7 @@ def real_texts(limit=None):
         if name.endswith(".txt")
         for line in archive.read(name).decode("utf-8").split("\n")
     ]
-    return {name: [line for line in lines if line][:limit] for name, lines in texts.items()}
+    return {name: [line for line in lines if line] for name, lines in texts.items()}
 
 
 def _lines(name):

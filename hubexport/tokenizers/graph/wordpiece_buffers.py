@@ -16,7 +16,6 @@ kernel may split at them. So ids do not depend on the version that runs the grap
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -57,17 +56,13 @@ class Buffers(NamedTuple):
 def build_buffers(model: WordPieceModel) -> Buffers:
     """The buffers of a model that `define_wordpiece` accepted."""
     kernel = _kernel()
-    splits = bert_characters.punctuation()
-    if model.tokenize_chinese_chars:
-        splits |= bert_characters.cjk()
-    kept_together = (kernel.splits | kernel.spaces) - splits - bert_characters.white_space()
-    alphabet = set(map(ord, itertools.chain.from_iterable(model.pieces)))
-    stand_ins = dict.fromkeys((kept_together | kernel.unassigned) - alphabet, _UNKNOWN_CHARACTER)
-    own = zip(sorted(kept_together & alphabet), _STAND_INS, strict=False)
-    stand_ins |= {code_point: chr(stand_in) for code_point, stand_in in own}
-
-    pieces = _spelled(model.pieces, stand_ins)
-    normalizer = build_normalizer(_replacements(model, kernel.splits, stand_ins))
+    kept_together = _kept_together(model.tokenize_chinese_chars)
+    alphabet = set(map(ord, set().union(*model.pieces)))
+    known = frozenset(alphabet & (kept_together | kernel.unassigned))
+    pieces = _spelled(model.pieces, _stand_ins(model.tokenize_chinese_chars, known))
+    normalizer = _normalizer(
+        model.lower_case, model.strip_accents, model.tokenize_chinese_chars, known
+    )
     wordpiece = model_builder.build_fast_wordpiece_model(
         pieces,
         # Longer words have more characters than are allowed, in whatever script.
@@ -84,14 +79,38 @@ def build_buffers(model: WordPieceModel) -> Buffers:
     return Buffers(normalizer, np.frombuffer(wordpiece, np.uint8), np.array(lengths, np.int32))
 
 
-def _replacements(
-    model: WordPieceModel, kernel_splits: frozenset[int], stand_ins: dict[int, str]
-) -> dict[int, str]:
-    """Code point -> what stands in its place, for the normalizer."""
-    changed = bert_characters.normalized(model.lower_case, model.strip_accents)
+@functools.cache
+def _kept_together(tokenize_chinese_chars: bool) -> frozenset[int]:
+    """Code points that the kernel splits at, and should not."""
+    splits = bert_characters.punctuation()
+    if tokenize_chinese_chars:
+        splits |= bert_characters.cjk()
+    return (_kernel().splits | _kernel().spaces) - splits - bert_characters.white_space()
+
+
+def _stand_ins(tokenize_chinese_chars: bool, known: frozenset[int]) -> dict[int, str]:
+    """Code point -> the private use character in its place.
+
+    Args:
+      tokenize_chinese_chars: see `WordPieceModel`.
+      known: the code points in question that pieces have.
+    """
+    kept_together = _kept_together(tokenize_chinese_chars)
+    stand_ins = dict.fromkeys((kept_together | _kernel().unassigned) - known, _UNKNOWN_CHARACTER)
+    own = zip(sorted(kept_together & known), _STAND_INS, strict=False)
+    return stand_ins | {code_point: chr(stand_in) for code_point, stand_in in own}
+
+
+@functools.lru_cache(maxsize=8)
+def _normalizer(
+    lower_case: bool, strip_accents: bool, tokenize_chinese_chars: bool, known: frozenset[int]
+) -> np.ndarray:
+    """The buffer of FastBertNormalizer; a second of work, and the same for most vocabularies."""
+    kernel_splits = _kernel().splits
+    changed = bert_characters.normalized(lower_case, strip_accents)
     padded = {c: f" {chr(c)} " for c in bert_characters.punctuation() - kernel_splits}
-    single = {**stand_ins, **padded}
-    cjk = bert_characters.cjk() if model.tokenize_chinese_chars else frozenset()
+    single = {**_stand_ins(tokenize_chinese_chars, known), **padded}
+    cjk = bert_characters.cjk() if tokenize_chinese_chars else frozenset()
 
     def replacement(code_point: int) -> str:
         characters = changed.get(code_point, chr(code_point))
@@ -102,7 +121,7 @@ def _replacements(
 
     candidates = changed.keys() | single.keys() | (cjk - kernel_splits)
     result = {c: replacement(c) for c in candidates}
-    return {c: characters for c, characters in result.items() if characters != chr(c)}
+    return build_normalizer({c: new for c, new in result.items() if new != chr(c)})
 
 
 def _spelled(pieces: Sequence[str], stand_ins: dict[int, str]) -> list[str]:
@@ -111,14 +130,19 @@ def _spelled(pieces: Sequence[str], stand_ins: dict[int, str]) -> list[str]:
     Those that no text can reach, but the kernel would, get a name that it skips: several
     characters with punctuation, and with a control character, which no other piece has then.
     """
-    unreachable = bert_characters.removed() | bert_characters.white_space()
-    names = frozenset(map(chr, unreachable))
+    unreachable = _unreachable()
     return [
         f"[\x11{number}]"
-        if piece == CONTINUATION or not names.isdisjoint(piece)
+        if piece == CONTINUATION or not unreachable.isdisjoint(piece)
         else piece.translate(stand_ins)
         for number, piece in enumerate(pieces)
     ]
+
+
+@functools.cache
+def _unreachable() -> frozenset[str]:
+    """Characters that no word has."""
+    return frozenset(map(chr, bert_characters.removed() | bert_characters.white_space()))
 
 
 class _Kernel(NamedTuple):

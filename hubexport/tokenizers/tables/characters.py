@@ -9,6 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+CODE_POINTS = tuple(
+    c for c in (*range(0x40000), *range(0xE0000, 0x110000)) if not 0xD800 <= c < 0xE000
+)
+"""All characters; Unicode has assigned nothing in the planes that are left out."""
+
 
 def ranges(code_points: Iterable[int]) -> list[tuple[int, int]]:
     """(first, last) of each run of consecutive code points, in order."""

@@ -11,6 +11,7 @@ its value at p ^ offset. Equal subtrees are stored once, which makes tables of c
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping
 
@@ -61,6 +62,13 @@ def build_code_point_array(values: Mapping[int, int]) -> np.ndarray:
     if wrong.any():
         first = int(wrong.argmax())
         raise ValueError(f"a double array cannot map {keys[first]:#x} to {stored[first]}.")
+    return _code_point_array(keys.tobytes(), stored.tobytes())
+
+
+@functools.lru_cache(maxsize=8)
+def _code_point_array(key_bytes: bytes, value_bytes: bytes) -> np.ndarray:
+    """The units of keys and values, int64; read-only. Tokenizers of one kind have the same."""
+    keys, stored = np.frombuffer(key_bytes, np.int64), np.frombuffer(value_bytes, np.int64)
     distinct_values, ends = np.unique(stored, return_inverse=True)
     nodes: list[_Node] = [((0, value),) for value in distinct_values.tolist()]
 
@@ -92,7 +100,9 @@ def build_code_point_array(values: Mapping[int, int]) -> np.ndarray:
         if lead != 0xC0 or bits >= 2  # ASCII has one byte
     ]
     nodes.append(tuple(root))
-    return _units(nodes, len(nodes) - 1)
+    units = _units(nodes, len(nodes) - 1)
+    units.flags.writeable = False
+    return units
 
 
 def _units(nodes: list[_Node], root: int) -> np.ndarray:

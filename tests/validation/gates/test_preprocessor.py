@@ -28,7 +28,7 @@ from hubexport.validation.reference_file import (  # noqa: E402
     write_reference,
 )
 from tests.tokenizers.test_byte_level_bpe import trained  # noqa: E402
-from tests.tokenizers.test_tfhub_preprocessor import train_sentencepiece  # noqa: E402
+from tests.tokenizers.test_exported import train_sentencepiece  # noqa: E402
 from tests.validation.gates import published  # noqa: E402
 from tests.validation.gates.contexts import context, failed  # noqa: E402
 

@@ -19,10 +19,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hubexport.tokenizers.tables.bert_characters import HANGUL
-from hubexport.tokenizers.tables.characters import ranges
+from hubexport.tokenizers.tables.characters import CODE_POINTS, ranges
 
 BERT_CHARACTERS = Path(__file__).with_name("bert_characters.json")
-_CHARACTERS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+_CHARACTERS = [*map(chr, CODE_POINTS)]
 
 
 def bert_characters() -> dict[str, object]:

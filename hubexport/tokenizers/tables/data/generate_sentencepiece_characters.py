@@ -13,13 +13,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hubexport.tokenizers.tables.characters import ranges
+from hubexport.tokenizers.tables.characters import CODE_POINTS, ranges
 from hubexport.tokenizers.tables.sentencepiece_proto import build_charsmap
 
 SENTENCEPIECE_CHARACTERS = Path(__file__).with_name("sentencepiece_characters.json")
 
 _HANGUL = range(0xAC00, 0xD7A4)  # decomposed by arithmetic
-_ALL = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 
 def sentencepiece_characters() -> dict[str, Any]:
@@ -27,15 +26,15 @@ def sentencepiece_characters() -> dict[str, Any]:
     from tokenizers import normalizers, pre_tokenizers
 
     strip = normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents()])
-    stripped = {c: strip.normalize_str(chr(c)) for c in _ALL if c not in _HANGUL}
-    lower = {c: normalizers.Lowercase().normalize_str(chr(c)) for c in _ALL}
+    stripped = {c: strip.normalize_str(chr(c)) for c in CODE_POINTS if c not in _HANGUL}
+    lower = {c: normalizers.Lowercase().normalize_str(chr(c)) for c in CODE_POINTS}
     split = pre_tokenizers.WhitespaceSplit().pre_tokenize_str
     return {
         "tokenizers": importlib.metadata.version("tokenizers"),
         "dropped": ranges(c for c, text in stripped.items() if not text),
         "decomposed": _lines(stripped),
         "lower_case": _lines(lower),
-        "white_space": ranges(c for c in _ALL if not split(chr(c))),
+        "white_space": ranges(c for c in CODE_POINTS if not split(chr(c))),
         **_graphemes(),
     }
 
@@ -58,9 +57,9 @@ def _graphemes() -> dict[str, Any]:
         return normalizers.Precompiled(charsmap).normalize_str(text) == "X"
 
     base = normalizers.Precompiled(build_charsmap({b"a": b"X"})).normalize_str
-    extending = [c for c in _ALL if base("a" + chr(c)) == "X"]
+    extending = [c for c in CODE_POINTS if base("a" + chr(c)) == "X"]
     # Clusters of six bytes and more are not looked at: characters of four have no followers.
-    short = [c for c in _ALL if c < 0x10000 and c]
+    short = [c for c in CODE_POINTS if c < 0x10000 and c]
     prepended = [c for c in short if replaced(chr(c), chr(c) + "a")]
     apart = [c for c in short if not replaced(chr(c), chr(c) + "\u0301")]
     return {

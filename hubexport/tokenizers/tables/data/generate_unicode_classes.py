@@ -10,7 +10,6 @@ point, so that the answers are those of the very expression that is to be follow
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,12 @@ def classes() -> dict[str, Any]:
     """The content of unicode_classes.json; ranges are [first, last]."""
     import tokenizers
 
-    from hubexport.tokenizers.tables.characters import ranges
+    from hubexport.tokenizers.tables.characters import CODE_POINTS, ranges
 
-    everything = [c for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000]
-    with_letters = set(_joined("a{}1!", 1, everything))
-    with_numbers = set(_joined("a{}1!", 2, everything))
-    with_others = set(_joined("!{}!a", 1, everything))
-    white_space = set(everything) - with_letters - with_numbers - with_others
+    with_letters = set(_joined("a{}1!", 1))
+    with_numbers = set(_joined("a{}1!", 2))
+    with_others = set(_joined("!{}!a", 1))
+    white_space = set(CODE_POINTS) - with_letters - with_numbers - with_others
     return {
         "tokenizers": tokenizers.__version__,
         "letters": ranges(with_letters),
@@ -39,13 +37,15 @@ def classes() -> dict[str, Any]:
     }
 
 
-def _joined(form: str, place: int, code_points: list[int]) -> Iterable[int]:
+def _joined(form: str, place: int) -> Iterable[int]:
     """The code points that, put into a form of 4 characters, are joined to the one before."""
     from tokenizers import pre_tokenizers
 
+    from hubexport.tokenizers.tables.characters import CODE_POINTS
+
     split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True).pre_tokenize_str
-    for begin in range(0, len(code_points), _AT_ONCE):
-        part = code_points[begin : begin + _AT_ONCE]
+    for begin in range(0, len(CODE_POINTS), _AT_ONCE):
+        part = CODE_POINTS[begin : begin + _AT_ONCE]
         starts = {start for _, (start, _) in split("".join(form.format(chr(c)) for c in part))}
         yield from (c for i, c in enumerate(part) if 4 * i + place not in starts)
 
