@@ -10,44 +10,19 @@ from typing import Any
 
 from hubexport.checkpoints.opening import unpacked
 from hubexport.exporting.job import make_job
-from hubexport.exporting.tokenizer_files import read_tokenizer_files
-
-DTYPES = {"dtype": "float32", "variable_dtype": "float32"}
-NO_TOKENIZER = read_tokenizer_files(
-    tokenizer=None,
-    vocab_file=None,
-    sp_model_file=None,
-    options={"model_type": None, "do_lower_case": None, "language": None},
-)
+from hubexport.exporting.options import EncoderOptions
 
 
-def planned(
-    checkpoint: Path,
-    *,
-    bert_config: Path | None = None,
-    encoder_config: Path | None = None,
-    family: str | None = None,
-    heads: str = "auto",
-    pooler: str | None = None,
-    **overrides: Any,
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The record of `export_encoder` with these arguments, as far as it is known before the
+def planned(checkpoint: Path, **options: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The record of `export_encoder` with these options, as far as it is known before the
     export, and the bytes of every variable.
 
     Raises:
       HubexportError: as `export_encoder` does.
     """
+    asked = EncoderOptions(checkpoint=checkpoint, export_path="", **options)
     with unpacked(checkpoint) as path:
-        job = make_job(
-            path,
-            bert_config=bert_config,
-            encoder_config=encoder_config,
-            family=family,
-            heads=heads,
-            pooler=pooler,
-            tokenizer=NO_TOKENIZER,
-            overrides={**DTYPES, **overrides},
-        )
+        job = make_job(path, asked, asked.read_tokenizer())
         values = {name: b"".join(value.pieces()) for name, value in job.plan.values.items()}
         return job.record(), values
 

@@ -88,7 +88,7 @@ def test_every_layout_holds_the_same(
         assert other["configuration"] is None and other["checkpoint"]["layout"] == "fairseq"
 
 
-@pytest.mark.parametrize("layout", examples(LAYOUTS, ["old"]))
+@pytest.mark.parametrize("layout", examples(LAYOUTS, ["old", "renamed"]))
 def test_every_layout(layout: str, fairseq: SimpleNamespace, tmp_path: Path) -> None:
     content, legacy = EXPORTED[layout]
     record = hubexport.export_encoder(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from hubexport.checkpoints.opening import unpacked
 from hubexport.exporting.job import Job, make_job
-from hubexport.exporting.tokenizer_files import PATHS as TOKENIZER_PATHS
-from hubexport.exporting.tokenizer_files import read_tokenizer_files
+from hubexport.exporting.options import EncoderOptions
 from hubexport.exporting.validated import (
     check_validation,
     reference_for,
@@ -27,8 +26,6 @@ from hubexport.saved_model.target import (
     clear_abandoned,
     staged_directory,
 )
-
-_PATHS = ("checkpoint", "bert_config", "encoder_config", *TOKENIZER_PATHS)
 
 
 def export_encoder(
@@ -104,65 +101,36 @@ def export_encoder(
     Raises:
       HubexportError: one of its subclasses, by what is wrong.
     """
-    overrides = _given(
-        hidden_act=hidden_act,
-        layer_norm_eps=layer_norm_eps,
-        hidden_dropout_prob=hidden_dropout_prob,
-        attention_probs_dropout_prob=attention_probs_dropout_prob,
-        max_position_embeddings=max_position_embeddings,
-    )
-    command = _given(
-        checkpoint=checkpoint,
-        bert_config=bert_config,
-        encoder_config=encoder_config,
-        family=family,
-        heads=heads,
-        pooler=pooler,
-        tokenizer=tokenizer,
-        vocab_file=vocab_file,
-        sp_model_file=sp_model_file,
-        model_type=model_type,
-        do_lower_case=do_lower_case,
-        language=language,
-        dtype=dtype,
-        variable_dtype=variable_dtype,
-        **overrides,
-    )
+    return _export(EncoderOptions(**locals()))
+
+
+def _export(options: EncoderOptions) -> dict[str, Any]:
+    target = options.target
     check_time()
-    check_validation(validate, reference, dry_run=dry_run)
-    sources = [Path(command[name]) for name in _PATHS if name in command]
-    if not dry_run:
-        clear_abandoned(Path(export_path))
-    check_target(Path(export_path), overwrite=overwrite, sources=sources)
-    tokenizer_files = read_tokenizer_files(
-        tokenizer=tokenizer,
-        vocab_file=vocab_file,
-        sp_model_file=sp_model_file,
-        options={"model_type": model_type, "do_lower_case": do_lower_case, "language": language},
-    )
-    with unpacked(Path(checkpoint)) as path, _in_background() as submit:
-        job = make_job(
-            path,
-            bert_config=bert_config,
-            encoder_config=encoder_config,
-            family=family,
-            heads=heads,
-            pooler=pooler,
-            tokenizer=tokenizer_files,
-            overrides={**overrides, "dtype": dtype, "variable_dtype": variable_dtype},
-        )
-        check_target(Path(export_path), overwrite=overwrite, sources=[*sources, *job.files()])
+    check_validation(options.validate, options.reference, dry_run=options.dry_run)
+    if not options.dry_run:
+        clear_abandoned(target)
+    check_target(target, overwrite=options.overwrite, sources=options.sources())
+    tokenizer = options.read_tokenizer()
+    show_progress = options.show_progress
+    checkpoint = Path(options.checkpoint)
+    with unpacked(checkpoint) as path, _in_background() as submit:
+        job = make_job(path, options, tokenizer)
+        sources = [*options.sources(), *job.files()]
+        check_target(target, overwrite=options.overwrite, sources=sources)
         # While TensorFlow is imported and the network is traced.
         hashes = submit(_hash_all, job.source.files)
-        record = {**job.record(), "overrides": overrides, "command": _command(command)}
-        if path != Path(checkpoint):
-            record["checkpoint"]["archive"] = source_file(Path(checkpoint))
-        check_space(Path(export_path), job.plan.nbytes)
-        if dry_run:
+        record = {
+            **job.record(), "overrides": options.overrides(), "command": options.command()
+        }  # fmt: skip
+        if path != checkpoint:
+            record["checkpoint"]["archive"] = source_file(checkpoint)
+        check_space(target, job.plan.nbytes)
+        if options.dry_run:
             return _rehearse(record, hashes, job, show_progress=show_progress)
         with (
-            reference_for(job, command, validate, reference) as compared_with,
-            staged_directory(Path(export_path), overwrite=overwrite) as staging,
+            reference_for(job, options) as compared_with,
+            staged_directory(target, overwrite=options.overwrite) as staging,
         ):
             record = _write(staging, record, hashes, job, show_progress=show_progress)
             if compared_with is None:
@@ -240,22 +208,3 @@ def _in_background() -> Iterator[Callable[..., Future[Any]]]:
 
 def _hash_all(files: tuple[Path, ...], stop: Callable[[], bool]) -> list[dict[str, Any]]:
     return [source_file(file, stop) for file in files]
-
-
-def _given(**arguments: Any) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _command(arguments: Mapping[str, Any]) -> list[str]:
-    """The command line that gives this artifact again, less its export path.
-
-    Files by their names only: where they lay is no part of the artifact, and nobody's business.
-    """
-    command = ["hubexport", "encoder"]
-    for name, value in arguments.items():
-        if isinstance(value, bool):
-            command.append(f"--{name}" if value else f"--no{name}")
-        else:
-            value = Path(value).absolute().name if name in _PATHS else value
-            command.append(f"--{name}={value}")
-    return command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from hubexport.checkpoints.sentence_transformers import read_pipeline, transform
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import UsageError
 from hubexport.exporting.heads import HeadChoice, choose_heads
+from hubexport.exporting.options import EncoderOptions
 from hubexport.exporting.plan import Plan, make_plan
 from hubexport.exporting.pooler import PoolerChoice, choose_pooler
 from hubexport.exporting.tokenizer_files import TokenizerFiles
@@ -19,7 +20,6 @@ from hubexport.families.dimensions import describe
 from hubexport.families.family import Family
 from hubexport.families.heads import POSITIONS
 from hubexport.families.opening import open_model
-from hubexport.paths import PathLike
 from hubexport.poolers import FLAG_VALUES
 from hubexport.saved_model.record import source_file
 
@@ -105,26 +105,18 @@ class Job:
             )
 
 
-def make_job(
-    checkpoint: Path,
-    *,
-    bert_config: PathLike | None,
-    encoder_config: PathLike | None,
-    family: str | None,
-    heads: str,
-    pooler: str | None,
-    tokenizer: TokenizerFiles,
-    overrides: Mapping[str, object],
-) -> Job:
-    """Opens the checkpoint and decides; arguments as of `export_encoder`.
+def make_job(checkpoint: Path, options: EncoderOptions, tokenizer: TokenizerFiles) -> Job:
+    """Opens the checkpoint and decides.
 
     Args:
       checkpoint: unpacked, if it came as an archive.
-      overrides: of `EncoderConfig`'s values.
+      options: what is asked for.
+      tokenizer: for the artifact to carry.
 
     Raises:
       HubexportError: one of its subclasses, by what is wrong.
     """
+    pooler = options.pooler
     if pooler is not None and pooler not in list(FLAG_VALUES):
         raise UsageError(
             f"there is no pooler {pooler!r}",
@@ -134,14 +126,17 @@ def make_job(
     directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if checkpoint.is_dir():
         checkpoint = transformer_directory(checkpoint)
-    opened = open_model(checkpoint, bert_config=bert_config, encoder_config=encoder_config)
+    opened = open_model(
+        checkpoint, bert_config=options.bert_config, encoder_config=options.encoder_config
+    )
     source, configuration = opened.source, opened.configuration
-    model, evidence = opened.model(family, overrides)
+    dtypes = {"dtype": options.dtype, "variable_dtype": options.variable_dtype}
+    model, evidence = opened.model(options.family, {**options.overrides(), **dtypes})
     # What is asked for replaces what the directory declares, supported or not.
     declares = pooler is None and source.layout == "hugging_face"
     sentence = read_pipeline(directory) if declares else None
     pooler_choice = choose_pooler(pooler, model, source, sentence)
-    head_choice = choose_heads(heads, model, source, pooler_choice)
+    head_choice = choose_heads(options.heads, model, source, pooler_choice)
     config = model.config
     tokenizer.check_fits(config.vocab_size)
     facts = [

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hubexport.children import child_environment
 from hubexport.errors import HubexportError, UsageError
 from hubexport.exporting.job import Job
+from hubexport.exporting.options import EncoderOptions
 from hubexport.paths import PathLike
 from hubexport.validation.references.makers import MAKERS
 
@@ -55,33 +56,28 @@ def check_validation(validate: bool, reference: PathLike | None, *, dry_run: boo
 
 
 @contextlib.contextmanager
-def reference_for(
-    job: Job, command: Mapping[str, Any], validate: bool, reference: PathLike | None
-) -> Iterator[Path | None]:
+def reference_for(job: Job, options: EncoderOptions) -> Iterator[Path | None]:
     """The reference to compare with: what was passed, or one made for the time being.
 
-    Args:
-      job: the export.
-      command: its arguments.
-      validate: None is given where nothing is to be compared.
-      reference: what the user passed.
+    None is given where nothing is to be compared.
 
     Raises:
       ReferenceError: the file cannot be read.
       UsageError: none was passed, and the packages that could make one are not installed.
       ValidationError: none could be made.
     """
-    if not validate:
+    if not options.validate:
         yield None
         return
-    given = None if reference is None else Path(reference)
+    given = None if options.reference is None else Path(options.reference)
     _check_reference(given, job.source.layout)
     if given is not None:
         yield given
         return
     with tempfile.TemporaryDirectory(prefix="hubexport-reference-") as directory:
         names = ("checkpoint", "bert_config", "encoder_config", "vocab_file")
-        paths = {name: Path(command[name]) for name in names if name in command}
+        asked = options.given()
+        paths = {name: Path(asked[name]) for name in names if name in asked}
         lower_case = (job.tokenizer.record() or {}).get("do_lower_case")
         yield _make_reference(Path(directory) / "reference", job.source.layout, paths, lower_case)
 
