@@ -65,7 +65,11 @@ def test_a_task_is_told_by_its_scope(garden: Any, tmp_path: Path) -> None:
         assert f"head: {head}" in record["skipped_tensors"]
 
 
-@pytest.mark.parametrize("next_sentence", [False, True], ids=["alone", "beside next_sentence"])
+@pytest.mark.parametrize(
+    "next_sentence",
+    [pytest.param(False, marks=pytest.mark.exhaustive), True],
+    ids=["alone", "beside next_sentence"],
+)
 @pytest.mark.parametrize("items", ["model", "pretrainer"])
 def test_model_garden(items: str, next_sentence: bool, garden: Any, tmp_path: Path) -> None:
     """The head starts from its own dense layer, `pooled_output` from the encoder's."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,7 @@ import hubexport
 from hubexport.saved_model.reading import read_saved_model
 from tests.oracles import compare, inputs
 from tests.test_encoder_artifact import use
+from tests.tiers import examples
 
 LABELS = {0: "négatif", 1: "neutre", 2: "positif"}
 
@@ -58,16 +62,33 @@ CASES = {
 }  # fmt: skip
 
 
+ALWAYS = ("roberta_classifier", "distilbert_token_classifier")
+every_case = pytest.mark.parametrize("name", examples(CASES, ALWAYS))
+
+
 @pytest.fixture(scope="module")
-def used(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """What one fresh process saw of all artifacts, their records, and what is expected of them."""
+def users(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], SimpleNamespace]:
+    """Gives what a fresh process saw of those that are always run, or of the others."""
+    return functools.cache(
+        lambda always: _use([name for name in CASES if (name in ALWAYS) == always],
+                            tmp_path_factory.mktemp("heads"))
+    )  # fmt: skip
+
+
+@pytest.fixture
+def used(name: str, users: Callable[[bool], SimpleNamespace]) -> SimpleNamespace:
+    return users(name in ALWAYS)
+
+
+def _use(names: Iterable[str], work: Path) -> SimpleNamespace:
+    """What one fresh process saw of artifacts, their records, and what is expected of them."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("transformers", reason="transformers is not installed")
     from tests.oracles import families, saving
 
-    work = tmp_path_factory.mktemp("heads")
     records, expected, wanted = {}, {}, []
-    for name, case in CASES.items():
+    for name in names:
+        case = CASES[name]
         model = families.build(case.class_name, **case.config)
         (work / "models" / name).mkdir(parents=True)
         records[name] = hubexport.export_encoder(
@@ -89,7 +110,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     return SimpleNamespace(work=work, records=records, expected=expected, seen=seen)
 
 
-@pytest.mark.parametrize("name", CASES)
+@every_case
 def test_outputs(name: str, used: SimpleNamespace) -> None:
     expected, seen = used.expected[name], used.seen[name]
     with np.load(used.work / f"{name}.outputs.npz") as file:
@@ -106,7 +127,7 @@ def test_outputs(name: str, used: SimpleNamespace) -> None:
     assert seen["inference_repeats"] == 0
 
 
-@pytest.mark.parametrize("name", CASES)
+@every_case
 def test_interface_is_what_the_record_says(name: str, used: SimpleNamespace) -> None:
     head, seen = CASES[name].head, used.seen[name]
     entry = used.records[name]["heads"][head]
@@ -123,12 +144,12 @@ def test_interface_is_what_the_record_says(name: str, used: SimpleNamespace) -> 
     }
 
 
-@pytest.mark.parametrize("name", CASES)
+@every_case
 def test_int64_inputs_give_the_same(name: str, used: SimpleNamespace) -> None:
     assert used.seen[name]["int64"] == [0, 0]
 
 
-@pytest.mark.parametrize("name", CASES)
+@every_case
 def test_training(name: str, used: SimpleNamespace) -> None:
     """Dropout is active, and every variable, the encoder's and the head's, has a gradient."""
     seen, case = used.seen[name], CASES[name]
@@ -142,14 +163,16 @@ def test_training(name: str, used: SimpleNamespace) -> None:
     assert used.records[name]["heads"][case.head]["num_parameters"] == parameters
 
 
-@pytest.mark.parametrize("name", CASES)
+@every_case
 def test_labels_travel_along(name: str, used: SimpleNamespace) -> None:
     declared = list(CASES[name].config.get("id2label", {}).values()) or None
     assert used.seen[name]["labels"] == declared
     assert used.records[name]["heads"][CASES[name].head]["labels"] == declared
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.keras])
+@pytest.mark.parametrize(
+    "name", examples([name for name, case in CASES.items() if case.keras], ALWAYS[:1])
+)
 def test_keras_layer_trains(name: str, used: SimpleNamespace) -> None:
     seen = used.seen[name]["keras"]
     assert seen["loss"][-1] < seen["loss"][0] / 2

@@ -14,6 +14,7 @@ import pytest
 import hubexport
 from tests import tiny
 from tests.oracles import compare, inputs
+from tests.tiers import examples
 
 UNIT_ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
 LAYERS, VOCABULARY, POSITIONS, TYPES = 2, 50, 12, 2
@@ -86,7 +87,7 @@ CHECKPOINTS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "large": _large,
 }
 
-both_models = pytest.mark.parametrize("model", ["bert", "talking_heads"])
+both_models = pytest.mark.parametrize("model", examples(["bert", "talking_heads"], ["bert"]))
 both_dtypes = pytest.mark.parametrize("dtype", UNIT_ROUNDOFF)
 
 
