@@ -1,4 +1,4 @@
-"""Processes of one's own that run this very package."""
+"""Child processes that run this very package."""
 
 from __future__ import annotations
 

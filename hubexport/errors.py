@@ -8,30 +8,30 @@ _SHOWN = 8  # names printed of a long list before "... (n more)"
 
 
 class HubexportError(Exception):
-    """Something about the input or the target that the user can mend.
+    """Something about the input or the target that the user can fix.
 
     Args:
       problem: one sentence, no full stop needed.
       facts: (label, value) pairs: what was given and what was found, in reading order.
-      to_go_on: what to do, an imperative sentence.
+      hint: what to do, an imperative sentence.
     """
 
     exit_code = 1
 
     def __init__(
-        self, problem: str, facts: Iterable[tuple[str, str]] = (), to_go_on: str | None = None
+        self, problem: str, facts: Iterable[tuple[str, str]] = (), hint: str | None = None
     ):
         self.problem = problem.rstrip(".")
         self.facts = tuple(facts)
-        self.to_go_on = to_go_on
+        self.hint = hint
         super().__init__(self.render())
 
     def render(self) -> str:
         """The message as the terminal shows it, without the `hubexport: error:` in front."""
         lines = [self.problem + "."]
         lines += [f"  {label}: {value}" for label, value in self.facts]
-        if self.to_go_on:
-            lines.append(f"  to go on: {self.to_go_on}")
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)
 
 

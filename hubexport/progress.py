@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 def bytes_bar(description: str, total: int, *, show: bool) -> Iterator[Callable[[int], object]]:
     """A bar on stderr that counts bytes; gives the function that advances it.
 
-    Nothing is shown where stderr is no terminal, or `show` is False.
+    Nothing is shown where stderr is not a terminal, or `show` is False.
     """
     from tqdm import tqdm
 
@@ -31,7 +31,7 @@ def bytes_bar(description: str, total: int, *, show: bool) -> Iterator[Callable[
 def steps_bar(description: str, total: int, *, show: bool) -> Iterator[Callable[[], object]]:
     """A bar on stderr that counts steps; gives the function that advances it by one.
 
-    Nothing is shown where stderr is no terminal, or `show` is False.
+    Nothing is shown where stderr is not a terminal, or `show` is False.
     """
     from tqdm import tqdm
 

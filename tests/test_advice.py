@@ -281,7 +281,7 @@ NO_CHOICES = (
 @pytest.mark.parametrize("name", GENERATED)
 def test_generated(tmp_path, monkeypatch, offer, name):
     make, flag, pattern = GENERATED[name]
-    advice = make(tmp_path, monkeypatch).to_go_on
+    advice = make(tmp_path, monkeypatch).hint
     assert advice is not None
     match = re.fullmatch(pattern, advice, re.DOTALL)
     assert match, advice
@@ -297,7 +297,7 @@ def test_all_that_is_generated_is_tested(package, tmp_path):
         directory = tmp_path / str(number)
         directory.mkdir()
         with pytest.MonkeyPatch.context() as patch:
-            made.append(str(make(directory, patch).to_go_on))
+            made.append(str(make(directory, patch).hint))
     for text in package.texts():
         if text.kind == "advice" and HOLE in text.text and not text.text.startswith(NO_CHOICES):
             pattern = ".+".join(map(re.escape, text.text.split(HOLE)))
@@ -375,7 +375,7 @@ class TestCollector:
         ("source", "advice"),
         [
             ("raise UsageError('p', [], 'do it.')", ["do it."]),
-            ("raise UsageError('p', to_go_on='do it.')", ["do it."]),
+            ("raise UsageError('p', hint='do it.')", ["do it."]),
             ("raise errors.UsageError('p', [], 'do ' 'it.')", ["do it."]),
             ("raise UsageError('p')", []),
             ("raise UsageError('p', [])", []),

@@ -117,7 +117,7 @@ def _write(archive: Path, members: Iterator[_Member], target: Path) -> None:
         written.add("/".join(parts))
         with _writing(place):
             place.parent.mkdir(parents=True, exist_ok=True)
-            file = open(place, "xb")  # noqa: SIM115 - what is read is no matter of the target
+            file = open(place, "xb")  # noqa: SIM115 - closed below
         with file:
             while piece := member.content.read(CHUNK_BYTES):
                 total += len(piece)

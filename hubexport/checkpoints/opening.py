@@ -115,7 +115,7 @@ def _not_found(path: Path) -> CheckpointError:
     )
     if path.is_file():
         return CheckpointError(
-            "the file is no checkpoint of a kind that can be read",
+            "the file is not a checkpoint of a known kind",
             [("checkpoint", str(path)), ("found", looks_like(path)), looked_for],
             "pass a checkpoint, or unpack this file first if it holds one.",
         )

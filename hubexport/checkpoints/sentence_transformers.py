@@ -111,7 +111,7 @@ def _modules(directory: Path) -> list[dict[str, Any]] | None:
         isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
     ):
         raise ConfigurationError(
-            f"{MODULES} is no list of sentence-transformers modules",
+            f"{MODULES} is not a list of sentence-transformers modules",
             [("file", str(path))],
             "pass --pooler to choose the pooled output yourself.",
         )
@@ -130,7 +130,7 @@ def _below(directory: Path, path: Any) -> Path:
         raise ConfigurationError(
             f"{MODULES} names a directory outside its own",
             [("file", str(directory / MODULES)), ("path", repr(path))],
-            "mend the file.",
+            "fix the file.",
         )
     return directory / path
 
@@ -149,5 +149,5 @@ def _read(path: Path) -> Any:
         raise ConfigurationError(
             "the sentence-transformers configuration cannot be read",
             [("file", str(path)), ("found", str(error))],
-            "mend the file, or download it again.",
+            "fix the file, or download it again.",
         ) from error

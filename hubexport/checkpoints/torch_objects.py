@@ -164,7 +164,7 @@ def typed_storage(identifier: Any, fields: int) -> tuple[Storage, Any]:
       fields: how many of them the format has, 5 (zip) or 6 (legacy).
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is not one.
     """
     if type(identifier) is not tuple or len(identifier) != fields or identifier[0] != "storage":
         raise ValueError("a reference that is not to a storage")

@@ -116,7 +116,7 @@ def lazy_tensors(
     """Name -> readable tensor, in the same order.
 
     Raises:
-      CheckpointError: a tensor is not inside its storage, or is none that numpy can hold.
+      CheckpointError: a tensor is not inside its storage, or of a dtype that NumPy does not have.
     """
     return {
         name: _lazy_tensor(path, name, tensor, storages[tensor.storage.key])
@@ -132,7 +132,9 @@ def _tensors_of(path: Path, state: dict[Any, Any]) -> dict[str, TorchTensor]:
     tensors = {k: v for k, v in state.items() if isinstance(v, TorchTensor)}
     unnamed = [repr(key) for key in tensors if not isinstance(key, str)]
     if unnamed:
-        raise _not_a_state_dict(path, f"tensors under keys that are no names: {some_of(unnamed)}")
+        raise _not_a_state_dict(
+            path, f"tensors under keys that are not strings: {some_of(unnamed)}"
+        )
     if not tensors:
         raise _not_a_state_dict(path, f"a dict without tensors: {some_of(map(clipped, state))}")
     others = [

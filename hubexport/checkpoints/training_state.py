@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint that are no part of the model: what training and programs left there."""
+"""Tensors of a checkpoint that are not part of the model: what training and programs left there."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _BY_NAME = {
 
 
 def training_state(source: TensorSource) -> dict[str, str]:
-    """Tensor -> what it is, for those that are no parameters of the model.
+    """Tensor -> what it is, for those that are not parameters of the model.
 
     In a name-based checkpoint every tensor named below another one is an optimizer's slot of
-    it, whatever the optimizer (`kernel/adam_m`): a variable is no scope for other things.
+    it, whatever the optimizer (`kernel/adam_m`): a variable is not a scope for other things.
     """
     kinds = {kind: re.compile(pattern) for kind, pattern in _BY_NAME[source.layout].items()}
     found = {}

@@ -118,7 +118,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "validate",
         False,
-        "whether the artifact must pass every gate of `hubexport validate` to get its place",
+        "whether to run every gate of `hubexport validate` before moving the artifact to "
+        "--export_path",
     )
     parser.add_argument(
         "--reference", type=Path,

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints what is at the path; the exit status.
 
     Raises:
-      UsageError: --filter is no regular expression.
+      UsageError: --filter is not a regular expression.
       HubexportError: nothing is there, or it cannot be read.
     """
     pattern = _compile(arguments.filter)
@@ -90,7 +90,7 @@ def _compile(expression: str | None) -> re.Pattern[str] | None:
         return re.compile(expression)
     except re.error as error:
         raise UsageError(
-            "--filter is no regular expression",
+            "--filter is not a regular expression",
             [("--filter", expression), ("found", str(error))],
             "see docs.python.org/library/re.html for its syntax; a plain word is one.",
         ) from error
@@ -106,6 +106,6 @@ def _facts_in_archive(archive: Path) -> dict[str, Any]:
             facts = facts_about(unpacked)
         except HubexportError as error:
             where = ("archive", f"{archive}, unpacked for the time being")
-            raise type(error)(error.problem, [where, *error.facts], error.to_go_on) from error
+            raise type(error)(error.problem, [where, *error.facts], error.hint) from error
     facts["path"] = str(archive)
     return facts

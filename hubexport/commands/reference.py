@@ -38,7 +38,7 @@ examples:
   hubexport reference --source=model_garden --checkpoint=ckpt-100 \\
       --encoder_config=encoder.yaml --output=reference.safetensors
 
-  # outputs of one's own
+  # your own outputs
   hubexport reference --source=file --checkpoint=ckpt-100 --encoder_config=encoder.yaml \\
       --outputs=recorded.npz --output=reference.safetensors
 """

@@ -93,8 +93,8 @@ class EncoderOptions:
     def command(self) -> list[str]:
         """The command line that gives this artifact again, less its export path.
 
-        Files by their names only: where they lay is no part of the artifact, and nobody's
-        business.
+        Files by their names only: where they lay is not part of the artifact, and is
+        private.
         """
         command = ["hubexport", "encoder"]
         for name, value in self.given().items():

@@ -61,7 +61,7 @@ def make_plan(
     """Matches the network's weights with the checkpoint's tensors, both ways.
 
     Args:
-      family: knows the tensors that are no part of what is exported.
+      family: knows the tensors that are not part of what is exported.
       source: the checkpoint.
       weights: every weight that is to come from the checkpoint.
       generated: the variables that do not.

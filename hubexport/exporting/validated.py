@@ -1,4 +1,4 @@
-"""Validation of an encoder that was written but has not got its place yet."""
+"""Validation of an encoder that was written but not yet moved to its place."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _make_reference(
         raise ValidationError(
             "no reference could be made, so the artifact was not written",
             [("command", " ".join(command[1:])), ("it said", "\n    ".join(said))],
-            "mend what it says, or pass --reference.",
+            "fix what it says, or pass --reference.",
         )
     return target
 

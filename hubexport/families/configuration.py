@@ -86,7 +86,7 @@ class Configuration:
                     ("configuration", str(self.path)),
                     ("supported", ", ".join(map(repr, harmless)) or "none"),
                 ],
-                "export another model, or mend the configuration if it is not true.",
+                "export another model, or fix the configuration if it is wrong.",
             )
 
     def _error(self, name: str, value: Any, wanted: str) -> ConfigurationError:
@@ -124,7 +124,7 @@ def read_configuration(
     """
     if bert_config is not None and encoder_config is not None:
         raise UsageError(
-            "both --bert_config and --encoder_config are given", to_go_on="pass one of them."
+            "both --bert_config and --encoder_config are given", hint="pass one of them."
         )
     if bert_config is not None:
         return read_json(Path(bert_config))

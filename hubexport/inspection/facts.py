@@ -21,7 +21,7 @@ from hubexport.saved_model.record import RECORD_PATH, load_record
 
 
 def facts_about(path: Path) -> dict[str, Any]:
-    """What is at a path that is no archive.
+    """What is at a path that is not an archive.
 
     Args:
       path: a SavedModel's directory or its saved_model.pb, or what `open_checkpoint` takes.

@@ -77,7 +77,7 @@ def find_model(source: TensorSource, sizes: Dimensions | None, state: Iterable[s
     Args:
       source: the checkpoint.
       sizes: what its tensors say; None where they are no BERT's.
-      state: tensors that are no parameters.
+      state: tensors that are not parameters.
     """
     names = _names(source, set(state))
     try:

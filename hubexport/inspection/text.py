@@ -250,7 +250,7 @@ def _tensors(facts: dict[str, Any], everything: bool) -> Iterator[str]:
 
 
 def _remark(tensor: dict[str, Any]) -> str:
-    """What the name does not say: an opaque one's variable, and what is no parameter."""
+    """What the name does not say: an opaque one's variable, and what is not a parameter."""
     if tensor.get("trainable") is False:
         return "not trainable"
     opaque = tensor["name"].rpartition("/")[2].isdigit()

@@ -116,7 +116,7 @@ class SelfAttention(tf.Module):
         """The softmax over keys, in float32.
 
         Where nothing is left to scale, the bias is added in the network's dtype: 0 changes no
-        score, and -1e9 rounded is as good. (It is no float16, for which something is left.)
+        score, and -1e9 rounded is as good. (It is not a float16, which has more to lose.)
         """
         dtype = scores.dtype if self.scales.widened == 1.0 else tf.float32
         widened = _scaled(tf.cast(scores, dtype), self.scales.widened)

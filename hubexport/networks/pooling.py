@@ -64,7 +64,7 @@ def maximum(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def last_token(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The vector of the last token that is no padding."""
+    """The vector of the last token that is not padding."""
     positions = tf.range(tf.shape(mask)[1]) * mask  # [B, S]
     return tf.gather(sequence, tf.argmax(positions, axis=1), batch_dims=1)
 

@@ -19,7 +19,7 @@ from hubexport.checkpoints.tensorflow import open_tensorflow
 from hubexport.errors import CheckpointError
 from hubexport.tf_formats import protos
 
-# Children that hold up the interface, or Keras, and are no part of what a model offers.
+# Children that hold up the interface, or Keras, and are not part of what a model offers.
 _BOOKKEEPING = re.compile(
     r"_.*|variables|trainable_variables|regularization_losses|signatures|keras_api|save_counter"
     r"|call_and_return_(all_)?conditional_losses|layer(_with_weights)?-\d+|\d+"

@@ -158,7 +158,7 @@ def _version(package: str) -> str:
 
 
 def check_time() -> None:
-    """Fails where SOURCE_DATE_EPOCH is no time; for use before long work.
+    """Fails where SOURCE_DATE_EPOCH is not a time; for use before long work.
 
     Raises:
       UsageError: it is not a number of seconds that a calendar has.

@@ -56,7 +56,7 @@ def apart(function: Callable[[], _Result]) -> _Result:
         if not tf.executing_eagerly():
             raise UsageError(
                 "eager execution is switched off in this program",
-                to_go_on="export in a process of its own, or before disable_v2_behavior().",
+                hint="export in a process of its own, or before disable_v2_behavior().",
             )
         return function()
 

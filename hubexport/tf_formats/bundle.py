@@ -27,7 +27,7 @@ class BundleTensor:
 
     Attributes:
       name: its key.
-      dtype: numpy's (or ml_dtypes') name; "string" and others for what is no array of numbers.
+      dtype: numpy's (or ml_dtypes') name; "string" and others for what is not an array of numbers.
       shape: its dimensions.
       path: the data file, which need not exist.
       offset, nbytes: the region in it.

@@ -66,7 +66,7 @@ def read_table(path: Path) -> dict[bytes, bytes]:
     """All records of a table file, in order, checksums verified.
 
     Raises:
-      CheckpointError: the file cannot be read, is no table, is damaged or compressed.
+      CheckpointError: the file cannot be read, is not a table, is damaged or compressed.
     """
     try:
         data = path.read_bytes()

@@ -136,7 +136,7 @@ def _stock(
     if request.options.strip_accents is not None:
         raise UsageError(
             "--strip_accents cannot be followed with --normalization=tfhub",
-            to_go_on="leave one of them out: the stock ops strip accents where they lower-case.",
+            hint="leave one of them out: the stock ops strip accents where they lower-case.",
         )
     decided = casing.decide_lower_case(request.options.do_lower_case, model)
     tokenizer = tfhub.TFHubModel(model, decided.lower_case)

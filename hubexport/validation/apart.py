@@ -185,7 +185,7 @@ def _error(path: Path) -> HubexportError | None:
     if "problem" not in fields:
         return None
     facts = [(label, value) for label, value in fields["facts"]]
-    return HubexportError(fields["problem"], facts, fields["to_go_on"])
+    return HubexportError(fields["problem"], facts, fields["hint"])
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     except HubexportError as error:
         fields: dict[str, Any] = {
-            "problem": error.problem, "facts": error.facts, "to_go_on": error.to_go_on
+            "problem": error.problem, "facts": error.facts, "hint": error.hint
         }  # fmt: skip
         target.write_text(json.dumps(fields), "utf-8")
     else:

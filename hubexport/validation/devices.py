@@ -202,7 +202,5 @@ def cpu_name() -> str:
     return f"{model}, {len(affinity(0)) if affinity else os.cpu_count()} cores"
 
 
-def _absent(name: str, found: str, to_go_on: str) -> HubexportError:
-    return HubexportError(
-        "the device cannot be used", [("--device", name), ("found", found)], to_go_on
-    )
+def _absent(name: str, found: str, hint: str) -> HubexportError:
+    return HubexportError("the device cannot be used", [("--device", name), ("found", found)], hint)

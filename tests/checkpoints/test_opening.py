@@ -138,7 +138,7 @@ class TestDirectory:
         assert "the directory holds several checkpoints" in text
         assert f"checkpoint: {tmp_path}" in text
         assert "found: ckpt-1, ckpt-10, ckpt-2" in text
-        assert f"to go on: pass one of them, such as {tmp_path}/ckpt-2." in text
+        assert f"hint: pass one of them, such as {tmp_path}/ckpt-2." in text
 
     @pytest.mark.parametrize(
         "said", ["ckpt-2", "./ckpt-2", "/tpu/run 7/ckpt-2", "gs://bucket/run/ckpt-2"]
@@ -216,7 +216,7 @@ class TestFiles:
     def test_unknown_suffix(self, tmp_path):
         safetensors(tmp_path / "model.weights")
         text = refusal(tmp_path / "model.weights")
-        assert "the file is no checkpoint of a kind that can be read" in text
+        assert "the file is not a checkpoint of a known kind" in text
         assert "found: a file that starts with" in text
         assert "looked for: a TensorFlow checkpoint (PATH.index), *.safetensors, *.bin" in text
 

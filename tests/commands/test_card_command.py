@@ -342,7 +342,7 @@ def test_errors(
     for flags, expected, parts in cases:
         code, out, error = card(**{"output": tmp_path / "out.md", **flags})
         assert (code, out) == (expected, ""), (flags, error)
-        assert error.startswith("hubexport: error: ") and "to go on: " in error
+        assert error.startswith("hubexport: error: ") and "hint: " in error
         assert not [part for part in parts if part not in error], (parts, error)
     assert tree(tmp_path) == before
 

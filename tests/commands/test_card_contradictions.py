@@ -126,7 +126,7 @@ def refused(error: str, handle: str, file: str, lines: list[str]) -> None:
     for line in lines:
         assert re.search(line, error, re.MULTILINE), (line, error)
     assert error.count("  differs: ") == len(lines), error
-    assert "to go on: " in error
+    assert "hint: " in error
 
 
 def test_every_key_that_is_compared_is_planted() -> None:

@@ -94,7 +94,7 @@ class TestTensors:
         message = refused(f"--checkpoint={prefix}", f"--bert_config={config}")
         assert "not used (32)" in message
         assert "4 layers" in message and "(2 layers" in message
-        assert "to go on: pass the configuration that the checkpoint was trained with" in message
+        assert "hint: pass the configuration that the checkpoint was trained with" in message
 
     def test_shallower_checkpoint_than_configuration(self, refused, tmp_path):
         prefix = tiny.write_checkpoint(tmp_path)

@@ -110,7 +110,7 @@ class TestLoading:
         assert "the record is of another version" in text
         assert f"found: {found}\n" in text
         assert f"readable: schema_version {SCHEMA_VERSION}\n" in text
-        assert "to go on: use the hubexport that wrote it, or a newer one." in text
+        assert "hint: use the hubexport that wrote it, or a newer one." in text
 
 
 class TestSourceFile:

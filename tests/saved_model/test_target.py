@@ -182,7 +182,7 @@ class TestFailure:
         assert f"export path: {old}" in text
         assert "system: No space left on device" in text
         assert re.search(r"free: [\d,]+ MiB", text)
-        assert "to go on: make room" in text
+        assert "hint: make room" in text
         assert tree(tmp_path) == before
 
     def test_other_errors_of_the_system_do_not_speak_of_room(self, tmp_path):
@@ -299,7 +299,7 @@ class TestRefusal:
         assert "the export path is not empty" in text
         assert f"export path: {old}" in text
         assert "found: assets, saved_model.pb" in text
-        assert "to go on: choose another path, or pass --overwrite to replace it." in text
+        assert "hint: choose another path, or pass --overwrite to replace it." in text
 
     def test_a_hidden_file_is_content(self, tmp_path):
         (tmp_path / "out").mkdir()
@@ -376,7 +376,7 @@ class TestSpace:
         text = str(caught.value)
         assert "there is not enough room for the artifact" in text
         assert "needed: 5,000 MiB" in text and "free: 3 MiB" in text
-        assert "to go on: make room, or choose a path on another file system." in text
+        assert "hint: make room, or choose a path on another file system." in text
 
     def test_file_systems_that_do_not_tell(self, tmp_path, disk):
         disk(0, total=0)

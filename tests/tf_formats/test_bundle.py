@@ -159,7 +159,7 @@ def test_partitioned_variables_are_refused(tf, tmp_path):
         bundle.read_bundle(Path(prefix))
     text = str(caught.value)
     assert "partitioned variables" in text and "variables: table\n" in text
-    assert "to go on: save it again without a partitioner" in text
+    assert "hint: save it again without a partitioner" in text
 
 
 def test_only_the_index_is_opened_before_a_tensor_is_read(tmp_path):

@@ -167,7 +167,7 @@ def test_errors_name_the_file(tmp_path):
     assert "cannot be read" in missing and "none.index" in missing
     (tmp_path / "notes.index").write_text("no table " * 20)
     text = problem(tmp_path / "notes.index")
-    assert "no table footer" in text and "notes.index" in text and "to go on: copy" in text
+    assert "no table footer" in text and "notes.index" in text and "hint: copy" in text
     assert "cannot be read" in problem(tmp_path)  # a directory
 
 

@@ -101,7 +101,7 @@ def check_arguments(source: str, given: Mapping[str, object]) -> Maker:
     if "do_lower_case" in names and "vocab_file" not in names:
         raise UsageError(
             "--do_lower_case is about a vocabulary, and none is given",
-            to_go_on="pass --vocab_file, or leave it out: a --tokenizer says it itself.",
+            hint="pass --vocab_file, or leave it out: a --tokenizer says it itself.",
         )
     if {"tokenizer", "vocab_file"} <= names:
         raise UsageError("both --tokenizer and --vocab_file are given", (), "pass one of them.")
