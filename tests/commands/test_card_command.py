@@ -224,6 +224,7 @@ class TestAll:
             handle = path.replace("/models/", "/").rpartition("/")[0]
             assert text.startswith("# ") and handle.partition("/collections")[0] in text, path
 
+    @pytest.mark.parametrize("models", ["{handle}"], indirect=True)
     @pytest.mark.parametrize(
         ("name", "paths"),
         [
@@ -240,6 +241,7 @@ class TestAll:
         assert {*paths} <= {*pages}
         assert len(pages) == 2 * len(paths)  # of models only
 
+    @pytest.mark.parametrize("models", ["{handle}"], indirect=True)
     def test_site(self, card: Card, cards: Path, models: Path, tmp_path: Path) -> None:
         for package in ("matplotlib", "pygments"):
             pytest.importorskip(package)

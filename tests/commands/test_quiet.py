@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -35,48 +34,55 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
-def stderr(command: str, work: Path, settings: Mapping[str, str] | None = None) -> str:
-    """What a command prints on it in a process where nobody said how much to print."""
-    environment = {k: v for k, v in os.environ.items() if k not in (_LEVEL, "CUDA_VISIBLE_DEVICES")}
-    root = str(Path(__file__).parents[2])
+def program(*commands: str) -> list[str]:
+    """Runs commands one after another, in one process."""
+    argv = [[command, *COMMANDS[command].split()] for command in commands]
+    code = f"from hubexport.cli import run\nassert not any(run(argv) for argv in {argv})"
+    return [sys.executable, "-c", code]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Where nobody said how much to print, unless the settings do."""
+    kept = {k: v for k, v in os.environ.items() if k not in (_LEVEL, "CUDA_VISIBLE_DEVICES")}
+    return {**kept, "PYTHONPATH": str(Path(__file__).parents[2]), **settings}
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ("encoder", "preprocessor", "validate", "inspect"),
+        # Model Garden takes long to import.
+        pytest.param(("reference",), marks=pytest.mark.exhaustive),
+    ],
+)
+def test_nothing_of_tensorflow_is_printed(commands: tuple[str, ...], work: Path) -> None:
+    if "reference" in commands:
+        pytest.importorskip("official.nlp.modeling", reason="Model Garden is not installed")
     done = subprocess.run(
-        [sys.executable, "-m", "hubexport", command, *COMMANDS[command].split()],
-        env={**environment, "PYTHONPATH": root, **(settings or {})},
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
+        program(*commands), env=environment(), cwd=work, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_nothing_of_tensorflow_is_printed(command: str, work: Path) -> None:
-    if command == "reference":
-        pytest.importorskip("official.nlp.modeling", reason="Model Garden is not installed")
-    lines = stderr(command, work).splitlines()
+    lines = done.stderr.splitlines()
     assert [line for line in lines if not line.startswith("hubexport: warning: ")] == []
 
 
-def test_unless_it_is_asked_for(work: Path, tmp_path: Path) -> None:
-    """Else there would be nothing to keep quiet."""
-    for name in ("checkpoint", "vocab.txt"):
-        (tmp_path / name).symlink_to(work / name)
-    shown = stderr("encoder", tmp_path, {_LEVEL: "0"})
-    assert any(name in shown for name in ("oneDNN", "cuda", "CUDA"))
-
-
-@pytest.mark.parametrize(("command", "bar"), [("encoder", "weights"), ("preprocessor", "/4 ")])
-def test_progress_on_a_terminal(command: str, bar: str, work: Path, tmp_path: Path) -> None:
-    """Elsewhere there is none: see above."""
+@pytest.mark.parametrize(
+    ("command", "bar"),
+    [
+        ("encoder", "weights"),
+        pytest.param("preprocessor", "/4 ", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_on_a_terminal(command: str, bar: str, work: Path, tmp_path: Path) -> None:
+    """Progress, and what TensorFlow prints where it is asked for: else there would be nothing to
+    keep quiet."""
     for name in ("checkpoint", "vocab.txt"):
         (tmp_path / name).symlink_to(work / name)
     controller, terminal = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     done = subprocess.Popen(
-        [sys.executable, "-m", "hubexport", command, *COMMANDS[command].split()],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        program(command),
+        env=environment(**{_LEVEL: "0"}),
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=terminal,
@@ -91,4 +97,6 @@ def test_progress_on_a_terminal(command: str, bar: str, work: Path, tmp_path: Pa
     finally:
         os.close(controller)
     assert done.wait() == 0
-    assert bar in shown.decode()
+    text = shown.decode()
+    assert bar in text
+    assert any(name in text for name in ("oneDNN", "cuda", "CUDA"))

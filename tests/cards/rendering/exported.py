@@ -17,7 +17,7 @@ from hubexport.cards.agreement import heads_for
 from hubexport.cards.parts import Architecture
 from hubexport.cards.schema import EncoderCard, Model
 from hubexport.families.heads import INTERFACES
-from tests import tiny
+from tests import artifacts, tiny
 
 SIZES = tuple(f.name for f in dataclasses.fields(Architecture) if f.name not in (
     "stated_parameters", "source"
@@ -56,7 +56,7 @@ class Artifacts:
 
 
 def _tf1(work: Path, path: Path, *, heads: bool, config: Any = CONFIG, **options: Any) -> None:
-    hubexport.export_encoder(
+    artifacts.export_encoder(
         checkpoint=tiny.write_checkpoint(work / "checkpoint", config, heads=heads),
         export_path=path,
         vocab_file=tiny.write_vocabulary(work / "vocab.txt"),
@@ -79,7 +79,7 @@ def _garden(
     items = {"pretrainer": model} if heads else {"encoder": built}
     tf.train.Checkpoint(**items).write(str(work / "ckpt"))
     configuration = model_garden.write_configuration("bert_config.json", sizes, work)
-    hubexport.export_encoder(checkpoint=work / "ckpt", export_path=path, **configuration, **options)
+    artifacts.export_encoder(checkpoint=work / "ckpt", export_path=path, **configuration, **options)
 
 
 def _hugging_face(
@@ -95,12 +95,12 @@ def _hugging_face(
         hugging_face.write_sentence_transformers(
             work / "checkpoint", pooling, normalize=True, newer=False
         )
-    hubexport.export_encoder(checkpoint=work / "checkpoint", export_path=path, **options)
+    artifacts.export_encoder(checkpoint=work / "checkpoint", export_path=path, **options)
 
 
 def _wordpiece(work: Path, path: Path, *, lower: bool, **options: Any) -> None:
     vocabulary = tiny.write_vocabulary(work / "vocab.txt", upper=not lower)
-    hubexport.export_preprocessor(
+    artifacts.export_preprocessor(
         export_path=path, vocab_file=vocabulary, do_lower_case=lower, **options
     )
 
@@ -110,7 +110,7 @@ def _byte_level(work: Path, path: Path, *, model_type: str, specials: list[str])
     trained = tokenizers.ByteLevelBPETokenizer()
     trained.train_from_iterator(TEXTS, 300, 1, show_progress=False, special_tokens=specials)
     trained.save_model(str(work))
-    hubexport.export_preprocessor(export_path=path, tokenizer=work, model_type=model_type)
+    artifacts.export_preprocessor(export_path=path, tokenizer=work, model_type=model_type)
 
 
 def _merged(work: Path, path: Path, *, specials: list[str], **options: Any) -> None:
@@ -119,13 +119,13 @@ def _merged(work: Path, path: Path, *, specials: list[str], **options: Any) -> N
     pieces = [*specials, *symbols, "th", "the</w>"]
     (work / "vocab.json").write_text(json.dumps({p: i for i, p in enumerate(pieces)}))
     (work / "merges.txt").write_text("#version: 0.2\nt h\nth e</w>\n")
-    hubexport.export_preprocessor(export_path=path, tokenizer=work, **options)
+    artifacts.export_preprocessor(export_path=path, tokenizer=work, **options)
 
 
 def _transformer_xl(work: Path, path: Path) -> None:
     words = dict.fromkeys(word for text in TEXTS for word in text.split())
     (work / "vocab.txt").write_text("\n".join(["<eos>", "<unk>", *words]) + "\n", "utf-8")
-    hubexport.export_preprocessor(
+    artifacts.export_preprocessor(
         export_path=path, vocab_file=work / "vocab.txt", model_type="transfo-xl",
         do_lower_case=False,
     )  # fmt: skip
@@ -150,7 +150,7 @@ def _xlnet(work: Path, path: Path) -> None:
     rust.train_from_iterator(TEXTS, trainer)
     rust.save(str(work / "tokenizer.json"))
     (work / "config.json").write_text('{"model_type": "xlnet"}')
-    hubexport.export_preprocessor(export_path=path, tokenizer=work)
+    artifacts.export_preprocessor(export_path=path, tokenizer=work)
 
 
 def _xlm_roberta(work: Path, path: Path) -> None:
@@ -159,7 +159,7 @@ def _xlm_roberta(work: Path, path: Path) -> None:
     pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -1.0)]
     pieces += [(letter, -3.0) for letter in letters] + [("<mask>", 0.0)]
     transformers.XLMRobertaTokenizer(vocab=pieces).save_pretrained(work)
-    hubexport.export_preprocessor(export_path=path, tokenizer=work)
+    artifacts.export_preprocessor(export_path=path, tokenizer=work)
 
 
 _XLM = ["<s>", "</s>", "<pad>", "<unk>", *(f"<special{number}>" for number in range(10))]

@@ -9,6 +9,7 @@ The processes are forked from this one, which has imported what each page import
 it: that takes longer than most programs. tensorflow_text, which pages may forget, is left to them.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -63,5 +64,7 @@ def run(jobs: list[tuple[str, dict[str, str], str]], number: int) -> list[int]:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(100_000, 50, 50)
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line), int(sys.argv[1]))), flush=True)

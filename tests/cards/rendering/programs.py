@@ -1,7 +1,8 @@
-"""The Python programs of pages: found, grouped, and run as a reader of the page would run them."""
+"""The Python programs of pages: found, taken apart, and run as a reader of the page would."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import itertools
@@ -10,10 +11,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from hubexport.cards.checking import python_snippets
+from hubexport.cards.checking.snippets import Snippet
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering import platforms
 from hubexport.cards.rendering.formats import FORMATS
@@ -38,30 +40,80 @@ _ENVIRONMENT = {
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """All snippets of one page.
+    """The snippets of a page, or some of them.
 
     Attributes:
       page: where it is from, for messages.
-      text: the snippets, each on the lines that it has on the page, so that errors have them too.
+      snippets: those of the page, in order.
       artifacts: handle, as the program writes it -> what it stands for.
     """
 
     page: str
-    text: str
+    snippets: tuple[Snippet, ...]
     artifacts: Mapping[str, Exported]
 
     @property
-    def key(self) -> tuple[str, ...]:
-        """Programs of the same key do the same.
+    def text(self) -> str:
+        """Each snippet is on the lines that it has on the page, so that errors have them too."""
+        lines: list[str] = []
+        for snippet in self.snippets:
+            lines += [""] * (snippet.line - 1 - len(lines)) + snippet.code.splitlines()
+        return "\n".join(lines) + "\n"
 
-        It is the text, without the lines between snippets and with other names for the handles,
-        and what the handles stand for. Nothing else may go into it.
+    @property
+    def keys(self) -> list[str]:
+        """One for each snippet: snippets with the same key do the same.
+
+        It is the code of the snippet and of all that it depends on, with other words for how the
+        models are loaded.
         """
-        lines = [line for line in self.text.splitlines() if line.strip()]
-        text = "\n".join(lines)
-        for number, handle in enumerate(self.artifacts):
-            text = text.replace(json.dumps(handle), f'"handle {number}"')
-        return (text, *(str(artifact.path) for artifact in self.artifacts.values()))
+        codes = [self._without_handles(snippet.code) for snippet in self.snippets]
+        return ["\n\n".join(codes[n] for n in sorted(needed)) for needed in self._needed]
+
+    def without(self, known: Collection[str]) -> Program | None:
+        """The snippets whose keys are not among these, and what they depend on; None: there are
+        none."""
+        new = [
+            needed for key, needed in zip(self.keys, self._needed, strict=True) if key not in known
+        ]
+        kept = sorted(set().union(*new))
+        snippets = tuple(self.snippets[n] for n in kept)
+        return dataclasses.replace(self, snippets=snippets) if kept else None
+
+    @property
+    def _needed(self) -> list[set[int]]:
+        """Numbers of the snippets that each depends on, itself included.
+
+        These are the first, which imports, and those that give its names their values.
+        """
+        found: list[set[int]] = []
+        giver: dict[str, int] = {}
+        for number, snippet in enumerate(self.snippets):
+            given, taken = _names(snippet.code)
+            before = {0, *(giver[name] for name in taken if name in giver)} if number else set()
+            found.append({number}.union(*(found[n] for n in before)))
+            giver |= dict.fromkeys(given, number)
+        return found
+
+    def _without_handles(self, code: str) -> str:
+        code = code.replace("from huggingface_hub import snapshot_download\n", "")
+        for number, handle in enumerate(map(json.dumps, self.artifacts)):
+            code = code.replace(f"snapshot_download({handle})", handle)
+            code = code.replace(handle, f'"handle {number}"')
+        return code
+
+
+def _names(code: str) -> tuple[set[str], set[str]]:
+    """Names that a snippet gives values to, and those that it reads."""
+    given, taken = set(), set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name):
+            (taken if isinstance(node.ctx, ast.Load) else given).add(node.id)
+        elif isinstance(node, ast.alias):
+            given.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            given.add(node.name)
+    return given, taken
 
 
 def page_text(name: str, card: Model, catalogue: Catalogue, record: Mapping[str, object]) -> str:
@@ -76,12 +128,8 @@ def page_text(name: str, card: Model, catalogue: Catalogue, record: Mapping[str,
 
 
 def program_of(page: str, text: str, artifacts: Mapping[str, Exported]) -> Program:
-    """The program of a page's text; see `Program`."""
-    lines = [""] * (text.count("\n") + 1)
-    for snippet in python_snippets(text):
-        code = snippet.code.splitlines()
-        lines[snippet.line - 1 : snippet.line - 1 + len(code)] = code
-    return Program(page, "\n".join(lines) + "\n", artifacts)
+    """The program of a page's text."""
+    return Program(page, tuple(python_snippets(text)), artifacts)
 
 
 def handles(name: str, card: Model, catalogue: Catalogue) -> list[str]:
@@ -91,14 +139,6 @@ def handles(name: str, card: Model, catalogue: Catalogue) -> list[str]:
         models.append(catalogue.preprocessors[card.preprocessor])
     found = [re.findall(r'"([^"]+)"', _PLATFORMS[name].load(model)) for model in models]
     return [handle for (handle,) in found]
-
-
-def grouped(programs: Iterable[Program]) -> list[list[Program]]:
-    """Programs that do the same, together; the first of each group may be run for all."""
-    groups: dict[tuple[str, ...], list[Program]] = {}
-    for program in programs:
-        groups.setdefault(program.key, []).append(program)
-    return list(groups.values())
 
 
 class Runner:

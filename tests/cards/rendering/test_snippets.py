@@ -1,7 +1,8 @@
 """The programs on the pages run: each page's snippets in order, on artifacts of hubexport.
 
 The artifacts are small. The cards are those of the catalogue, with an artifact's sizes in place of
-their own. Pages whose programs differ in nothing but the handles share one run: see `Program.key`.
+their own. The pages of a few are run whole; of all others, the snippets that do something else than
+those before them: see `Program.keys`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from tests.cards.rendering.exported import (
 from tests.cards.rendering.programs import (
     Program,
     Runner,
-    grouped,
     handles,
     page_text,
     program_of,
@@ -74,24 +74,51 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     started.close()
 
 
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """Keys of the snippets that were run."""
+    return set()
+
+
+def card_of(artifact: str, catalogue: Catalogue) -> Model:
+    return next(card for card in models(catalogue) if artifact in artifacts_for(card))
+
+
+@pytest.mark.parametrize(
+    ("artifact", "name"),
+    [
+        (BASIC[0], "tfhub"),
+        pytest.param(BASIC[0], "huggingface", marks=pytest.mark.exhaustive),
+        pytest.param(BASIC[1], "tfhub", marks=pytest.mark.exhaustive),
+        (BASIC[1], "huggingface"),
+    ],
+)
+def test_whole_programs_run(
+    artifact: str, name: str, artifacts: Artifacts, catalogue: Catalogue, runner: Runner,
+    known: set[str],
+) -> None:  # fmt: skip
+    card = card_of(artifact, catalogue)
+    whole = program(name, card, artifacts[artifact], artifacts, catalogue)
+    assert runner.run([whole]) == [""]
+    known.update(whole.keys)
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("artifact", MAKERS)
-def test_programs_of_pages_run(
-    artifact: str, artifacts: Artifacts, catalogue: Catalogue, runner: Runner
+def test_all_programs_run(
+    artifact: str, artifacts: Artifacts, catalogue: Catalogue, runner: Runner, known: set[str]
 ) -> None:
     cards = [card for card in models(catalogue) if artifact in artifacts_for(card)]
-    formats = list(FORMATS)
     if artifacts_for(cards[0])[0] != artifact:
-        # The same models in another form: one page tells, and how it is loaded was tried.
-        cards, formats = cards[:1], ["tfhub", "kaggle"]
-    programs = [
-        program(name, card, artifacts[artifact], artifacts, catalogue)
-        for card in cards
-        for name in formats
-        if has_page(name, card)
-    ]
-    groups = grouped(programs)
-    assert groups
-    wrong = [found for found in runner.run([group[0] for group in groups]) if found]
+        cards = cards[:1]  # the same models in another form: one page tells
+    rest = []
+    for card in cards:
+        for name in FORMATS:
+            if has_page(name, card):
+                whole = program(name, card, artifacts[artifact], artifacts, catalogue)
+                rest.append(whole.without(known))
+                known.update(whole.keys)
+    wrong = [found for found in runner.run([each for each in rest if each]) if found]
     assert not wrong, "\n\n".join(wrong)
 
 
@@ -101,19 +128,31 @@ def test_every_model_that_can_be_exported_has_artifacts(catalogue: Catalogue) ->
         assert bool(set(artifacts_for(card)) & {*MAKERS}) == known, card.handle
 
 
-def test_nothing_but_handles_and_places_is_left_out_of_groups(
+def test_nothing_but_snippets_that_do_the_same_is_left_out(
     artifacts: Artifacts, catalogue: Catalogue
 ) -> None:
-    cards = [card for card in catalogue.encoders.values() if "small_bert" in card.name][:3]
+    cards = [card for card in catalogue.encoders.values() if "small_bert" in card.name][:2]
     made = [artifacts[name] for name in ("bert tf1", "bert tf1, no heads")]
-    one, same, other = (program("tfhub", c, made[0], artifacts, catalogue) for c in cards)
-    assert grouped([one, same, other]) == [[one, same, other]]
+    one, same = (program("tfhub", card, made[0], artifacts, catalogue) for card in cards)
     hub = program("huggingface", cards[0], made[0], artifacts, catalogue)
-    headless = program("tfhub", cards[0], made[1], artifacts, catalogue)
-    swapped = Program(one.page, one.text, dict.fromkeys(one.artifacts, made[0]))
-    changed = Program(one.page, one.text.replace("batch(2)", "batch(1)"), one.artifacts)
-    assert changed.text != one.text
-    assert len(grouped([one, hub, headless, swapped, changed])) == 5
+    assert one.without(()) == one
+    assert one.keys == same.keys == hub.keys and len({*one.keys}) == len(one.snippets) > 5
+    assert same.without(one.keys) is None
+    without_heads = program("tfhub", cards[0], made[1], artifacts, catalogue)
+    assert without_heads.without(one.keys) is None
+    rest = one.without(without_heads.keys)
+    assert rest and ".mlm" in rest.text and ".nsp" in rest.text and "TFSMLayer" not in rest.text
+    assert "import tensorflow" in rest.text and "pair_inputs = " in rest.text  # used by .nsp
+
+    def changed(old: str, new: str) -> Program:
+        codes = [snippet.code.replace(old, new) for snippet in one.snippets]
+        snippets = map(lambda each, code: dataclasses.replace(each, code=code), one.snippets, codes)
+        return dataclasses.replace(one, snippets=tuple(snippets))
+
+    rest = changed("batch(2)", "batch(1)").without(one.keys)
+    assert rest and "batch(1)" in rest.text and "TFSMLayer" not in rest.text
+    everything = changed("import tensorflow as", "import  tensorflow as")
+    assert everything.without(one.keys) == everything
 
 
 FAULTS = (
