@@ -70,7 +70,14 @@ MODELS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
 """Name -> what makes its tokenizer, its class, and the model type that both have."""
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        "xlm-roberta, masked",
+        "distilbert, pairs",
+        pytest.param("roberta, pairs", marks=pytest.mark.exhaustive),
+    ],
+)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A directory as transformers saves it, and both artifacts of it, reloaded."""
     return made(request.param, tmp_path_factory.mktemp("pair"))

@@ -1,5 +1,7 @@
 """`hubexport preprocessor`: exit codes, messages, and nothing left behind."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from hubexport import cli, errors
+from hubexport.exporting.self_test import compare_with_corpus
+from hubexport.tokenizers.defining import TokenizerOptions, define_tokenizer
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CASED = [*SPECIALS, *"abcdefg", "The", "##x"]
@@ -121,45 +125,54 @@ def test_errors(files):
     ]
 
 
-def test_success(files, capsys):
-    """Casing by evidence, a warning on contradiction, replacing what is there."""
+@pytest.fixture(scope="module")
+def evident(tmp_path_factory):
+    """An artifact whose casing was decided by evidence, and beside it what the command said."""
     pytest.importorskip("tensorflow_text")
-    target = files / "out" / "taken"
-    argv = [
-        "preprocessor",
-        f"--vocab_file={files / 'inputs' / 'cased.txt'}",
-        f"--export_path={target}",
-        "--default_seq_length=16",
-        "--overwrite",
-    ]
-    assert cli.run(argv) == 0
-    out = capsys.readouterr().out
-    assert str(target) in out and "14 pieces, wordpiece" in out
+    work = tmp_path_factory.mktemp("evident")
+    (work / "cased.txt").write_text("\n".join(CASED) + "\n")
+    argv = ["preprocessor", f"--vocab_file={work / 'cased.txt'}", "--default_seq_length=16"]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert cli.run([*argv, f"--export_path={work / 'out'}"]) == 0
+    (work / "said.txt").write_text(said.getvalue())
+    return work / "out"
+
+
+def test_success(evident):
+    """Casing by evidence."""
+    out = evident.with_name("said.txt").read_text()
+    assert str(evident) in out and "14 pieces, wordpiece" in out
     assert "cased (in the vocabulary 1 of 9 pieces" in out
     assert "[PAD] 0, [CLS] 2, [SEP] 3, [MASK] 4, [UNK] 1" in out
-    assert sorted(os.listdir(target)) == [
+    assert sorted(os.listdir(evident)) == [
         "assets",
         "assets.extra",
         "fingerprint.pb",
         "saved_model.pb",
         "variables",
     ]
-    first = (target / "saved_model.pb").read_bytes()
 
-    assert cli.run([*argv, "--nodo_lower_case"]) == 0
-    assert (target / "saved_model.pb").read_bytes() == first  # the same, in one process
-    assert cli.run([*argv, "--do_lower_case"]) == 0
+
+def test_casing_against_the_evidence(evident, files, capsys):
+    """A warning on contradiction, replacing what is there."""
+    target = files / "out" / "taken"
+    argv = ["preprocessor", f"--vocab_file={files / 'inputs' / 'cased.txt'}", "--overwrite"]
+    argv += [f"--export_path={target}", "--default_seq_length=16", "--do_lower_case"]
+    assert cli.run(argv) == 0
     captured = capsys.readouterr()
     assert "hubexport: warning: --do_lower_case was passed, but in the vocabulary" in captured.err
-    assert (target / "saved_model.pb").read_bytes() != first
+    assert (target / "saved_model.pb").read_bytes() != (evident / "saved_model.pb").read_bytes()
     record = json.loads((target / "assets.extra" / "hubexport.json").read_text("utf-8"))
     assert len(record["warnings"]) == 1
     assert record["command"][:3] == ["hubexport", "preprocessor", "--vocab_file=cased.txt"]
     assert os.listdir(files / "out") == ["taken"]
 
 
-def test_comparison_with_a_corpus(files, capsys):
-    """The first differences are shown and nothing is written, unless so many are allowed."""
+def test_comparison_with_a_corpus(evident, files, capsys):
+    """The first differences are shown and nothing is written, unless so many are allowed.
+
+    What then is written is what was written without a comparison, to the byte.
+    """
     tokenizers = pytest.importorskip("tokenizers")
     pytest.importorskip("tensorflow_text")
     vocabulary = files / "inputs" / "cased.txt"
@@ -171,7 +184,7 @@ def test_comparison_with_a_corpus(files, capsys):
     corpus.write_text("The abc [MASK]\nabc\n\nThe The\n", "utf-8")
     target = files / "out" / "made"
     argv = ["preprocessor", f"--vocab_file={vocabulary}", f"--export_path={target}"]
-    argv += ["--nodo_lower_case", f"--corpus={corpus}"]
+    argv += ["--nodo_lower_case", "--default_seq_length=16", f"--corpus={corpus}"]
 
     assert cli.run([*argv, f"--reference_tokenizer={files / 'lower'}"]) == 1
     error = capsys.readouterr().err
@@ -183,23 +196,27 @@ def test_comparison_with_a_corpus(files, capsys):
     assert cli.run([*argv, *lenient]) == 0
     assert "2 of 3 texts differ from tokenizers" in capsys.readouterr().out
 
-    assert cli.run([*argv, f"--reference_tokenizer={files / 'cased'}", "--overwrite"]) == 0
-    assert "0 of 3 texts differ from tokenizers" in capsys.readouterr().out
+    assert (target / "saved_model.pb").read_bytes() == (evident / "saved_model.pb").read_bytes()
     record = json.loads((target / "assets.extra" / "hubexport.json").read_text("utf-8"))
     comparison = record["comparison"]
-    assert (comparison["texts"], comparison["differences"], comparison["first"]) == (3, 0, [])
+    assert (comparison["texts"], comparison["differences"]) == (3, 2)
     assert comparison["corpus"]["name"] == "corpus.txt"
+    definition = define_tokenizer(vocab_file=vocabulary, options=TokenizerOptions()).definition
+    comparison = compare_with_corpus(
+        target, definition, reference_tokenizer=files / "cased", corpus=corpus, max_differences=0
+    )
+    assert (comparison["texts"], comparison["differences"], comparison["first"]) == (3, 0, [])
 
 
 def test_failure_while_writing_leaves_nothing(files, monkeypatch):
     pytest.importorskip("tensorflow_text")
     from hubexport.exporting import preprocessor
 
-    def fail(directory):
-        assert (directory / "saved_model.pb").exists()
+    def fail(directory, *_):
+        (directory / "saved_model.pb").touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(preprocessor, "finish", fail)
+    monkeypatch.setattr(preprocessor, "_save", fail)
     target = files / "out" / "new" / "1"
     argv = ["preprocessor", f"--vocab_file={files / 'inputs' / 'cased.txt'}"]
     assert cli.run([*argv, f"--export_path={target}"]) == 1

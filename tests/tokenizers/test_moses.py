@@ -10,6 +10,7 @@ from hubexport.tokenizers import moses
 from hubexport.tokenizers.graph.moses import Periods, Replacements, lower_case_sigma
 from hubexport.tokenizers.tables.moses_characters import prefixes
 from tests.tokenizers.texts import DIFFICULT, generated, real_texts, varied_code_points
+from tests.tokenizers.texts import unassigned as is_unassigned
 
 sacremoses = pytest.importorskip("sacremoses")
 xlm = pytest.importorskip("transformers.models.xlm.tokenization_xlm")
@@ -19,7 +20,7 @@ _SOME = (
     "( ) % : ; , . ? ! @ # < > nº cm ºC 。 ． （ ） ％ ， \u00a0 \u00a0% \u00a0« »\u00a0 \r - . ' s"
 )
 WORDS = _SOME.split(" ")
-SOME_LANGUAGES = ("de", "fr", "it", "es", "cs", "ro", "ru", "ar", "ko", "el", "hi", "tr", "zh_yue")
+OTHER_LANGUAGES = ("fr", "it", "es", "cs", "ro", "ru", "ar", "el", "hi", "tr", "zh_yue")
 
 
 def _ours(language):
@@ -73,31 +74,42 @@ def english():
     return _ours("en")
 
 
-def test_difficult_and_generated_texts_in_english(english):
+@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.exhaustive)])
+def test_difficult_and_generated_texts_in_english(english, count):
     assert _differing("en", DIFFICULT, english) == []
-    assert _differing("en", generated(20_000, seed=5, words=WORDS), english) == []
+    assert _differing("en", generated(count, seed=5, words=WORDS), english) == []
 
 
-def test_code_points(english):
-    assert _differing("en", varied_code_points(), english) == []
+@pytest.mark.parametrize("step", [49, pytest.param(5, marks=pytest.mark.exhaustive)])
+def test_code_points(english, step):
+    assert _differing("en", varied_code_points()[::step], english) == []
 
 
+@pytest.mark.exhaustive
 def test_unassigned_code_points(english):
-    unassigned = set(varied_code_points(assigned_only=False)) - set(varied_code_points())
-    assert _differing("en", sorted(unassigned)[::200], english) == []
+    unassigned = [text for text in varied_code_points(False) if is_unassigned(text[2])]
+    assert _differing("en", unassigned[::400], english) == []
 
 
-@pytest.mark.parametrize("language", SOME_LANGUAGES)
+@pytest.mark.parametrize(
+    "language",
+    [
+        "de",
+        "ko",
+        *(pytest.param(other, marks=pytest.mark.exhaustive) for other in OTHER_LANGUAGES),
+    ],
+)
 def test_other_languages(language):
     with_period = [p + "." for words in prefixes(language) for p in words]
     some = random.Random(1).sample(with_period, 20)
-    texts = generated(1_000, seed=6, words=[*WORDS, *some, *some])
+    texts = generated(500, seed=6, words=[*WORDS, *some, *some])
     texts += [f"{word} {then}" for word in with_period for then in ("X", "x", "5", "", "..")]
     assert _differing(language, [*DIFFICULT, *texts]) == []
 
 
-def test_real_texts(english):
-    for name, texts in real_texts(800).items():
+@pytest.mark.parametrize("count", [5, pytest.param(200, marks=pytest.mark.exhaustive)])
+def test_real_texts(english, count):
+    for name, texts in real_texts(count).items():
         assert _differing("en", texts, english) == [], name
 
 

@@ -1,5 +1,5 @@
 """The shapes that text may have, and those that the graph of a user's program knows of the results:
-of every kind of tokenizer, in artifacts as they are loaded."""
+of artifacts as they are loaded, one whose tokens are in words and one where they are not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,17 @@ TEXTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=[*KINDS, "tfhub"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "wordpiece",
+        "sentencepiece",
+        *(
+            pytest.param(kind, marks=pytest.mark.exhaustive)
+            for kind in ("byte_level_bpe", "bpe", "xlm", "transformer_xl", "tfhub")
+        ),
+    ],
+)
 def preprocessor(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:

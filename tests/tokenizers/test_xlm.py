@@ -110,41 +110,57 @@ def english(files):
     return definition, _traced(definition), definition.reference()
 
 
-def test_difficult_and_generated_texts(english):
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.exhaustive)])
+def test_difficult_and_generated_texts(english, count):
     _, tokenize, reference = english
     assert differences(tokenize, reference, DIFFICULT + SENTENCES) == []
-    assert differences(tokenize, reference, generated(25_000, seed=11, words=WORDS)) == []
+    assert differences(tokenize, reference, generated(count, seed=11, words=WORDS)) == []
 
 
-def test_code_points(english):
+@pytest.mark.parametrize("step", [49, pytest.param(5, marks=pytest.mark.exhaustive)])
+def test_code_points(english, step):
     _, tokenize, reference = english
-    assert differences(tokenize, reference, varied_code_points()) == []
+    assert differences(tokenize, reference, varied_code_points()[::step]) == []
 
 
 @pytest.mark.parametrize(
     ("language", "lower_case"),
-    [("en", False), ("none", True), ("ro", True), ("ru", True), ("ko", False), ("ar", True)],
+    [
+        ("none", True),
+        ("ko", False),
+        pytest.param("en", False, marks=pytest.mark.exhaustive),
+        pytest.param("ro", True, marks=pytest.mark.exhaustive),
+        pytest.param("ru", True, marks=pytest.mark.exhaustive),
+        pytest.param("ar", True, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_other_settings(files, language, lower_case):
     definition = _define(files, language, lower_case)
     tokenize, reference = _traced(definition), definition.reference()
-    texts = [*DIFFICULT, *SENTENCES, *generated(2_000, seed=12, words=WORDS)]
-    assert differences(tokenize, reference, [*texts, *varied_code_points()[::50]]) == []
+    texts = [*DIFFICULT, *SENTENCES, *generated(500, seed=12, words=WORDS)]
+    assert differences(tokenize, reference, [*texts, *varied_code_points()[::199]]) == []
 
 
-def test_real_texts(files):
-    for language in ("en", "ar", "ru"):
-        definition = _define(files, language)
-        tokenize, reference = _traced(definition), definition.reference()
-        for name, texts in real_texts(120).items():
-            assert differences(tokenize, reference, texts) == [], (language, name)
+@pytest.mark.parametrize(
+    ("language", "count"),
+    [
+        ("en", 5),
+        pytest.param("ar", 50, marks=pytest.mark.exhaustive),
+        pytest.param("ru", 50, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_real_texts(files, language, count):
+    definition = _define(files, language)
+    tokenize, reference = _traced(definition), definition.reference()
+    for name, texts in real_texts(count).items():
+        assert differences(tokenize, reference, texts) == [], name
 
 
 def test_without_special_tokens_in_text(files):
     model = xlm.read_xlm(*files, language="en")
     packing = PackingTemplate((), (), padding_id=2)
     definition = xlm.define_xlm(model, added_tokens=(), special_tokens={}, packing=packing)
-    texts = ["a <s> b </s>", "<unk>", *generated(500, seed=13, words=WORDS)]
+    texts = ["a <s> b </s>", "<unk>", *generated(200, seed=13, words=WORDS)]
     assert differences(_traced(definition), definition.reference(), texts) == []
     assert definition.pieces == model.pieces
 
@@ -181,7 +197,7 @@ def test_empty_batch_empty_text_and_zero_bytes(english, files):
 
 def test_a_long_text(english):
     _, tokenize, reference = english
-    text = " ".join(SENTENCES) * 500
+    text = " ".join(SENTENCES) * 100
     assert differences(tokenize, reference, [text]) == []
     assert tokenize(tf.constant(["x" * 1_000_000])).row_lengths().numpy()[0] > 1_000
 
@@ -189,7 +205,7 @@ def test_a_long_text(english):
 def test_detokenize(english, files):
     definition, tokenize, _ = english
     tokenizer = original.XLMTokenizer(*map(str, files))
-    texts = [*DIFFICULT, *SENTENCES, *generated(500, seed=14, words=WORDS)]
+    texts = [*DIFFICULT, *SENTENCES, *generated(200, seed=14, words=WORDS)]
     ids = tokenize(tf.constant([text.encode() for text in texts]))
     # Ids beyond the vocabulary, and pieces of words that do not end.
     ids = tf.concat([ids, tf.ragged.constant([[10**6, -1, 20, 300], []], tf.int32)], axis=0)

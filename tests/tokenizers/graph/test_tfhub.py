@@ -16,7 +16,12 @@ from tests.material import material  # noqa: E402
 
 @pytest.mark.parametrize(
     ("vocabulary", "lower_case"),
-    [("uncased_en", True), ("cased_en", False), ("multi_cased", False), ("chinese", True)],
+    [
+        ("uncased_en", True),
+        ("cased_en", False),
+        pytest.param("multi_cased", False, marks=pytest.mark.exhaustive),
+        pytest.param("chinese", True, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_wordpiece(vocabulary, lower_case):
     """Against tensorflow_text's BertTokenizer, which is what Model Garden's preprocessors run."""
@@ -30,6 +35,7 @@ def test_wordpiece(vocabulary, lower_case):
         assert_same(ours, theirs)
 
 
+@pytest.mark.exhaustive  # importing Model Garden takes the time of a hundred tests
 @pytest.mark.parametrize("lower_case", [True, False])
 def test_sentencepiece(lower_case):
     """Against Model Garden's layer, which strips diacritics in both cases."""

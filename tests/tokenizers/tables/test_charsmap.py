@@ -18,13 +18,14 @@ def test_round_trip():
     assert read_charsmap(b"") == {}
 
 
-def test_it_says_what_tokenizers_does():
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.exhaustive)])
+def test_it_says_what_tokenizers_does(step):
     normalizers = pytest.importorskip("tokenizers").normalizers
     model = ModelProto.FromString(material("sentencepiece/xlnet/spiece.model").read_bytes())
     charsmap = model.normalizer_spec.precompiled_charsmap
     replacements = read_charsmap(charsmap)
     normalize = normalizers.Precompiled(charsmap).normalize_str
-    characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    characters = [chr(c) for c in range(0, 0x110000, step) if not 0xD800 <= c < 0xE000]
     wrong = [c for c in characters if normalize(c) != replacements.get(c, c)]
     assert not wrong
 

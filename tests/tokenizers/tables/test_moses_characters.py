@@ -9,6 +9,7 @@ from hubexport.tokenizers.tables import moses_characters
 from hubexport.tokenizers.tables.data import generate_moses
 
 
+@pytest.mark.exhaustive
 def test_stored_data_are_what_the_generator_writes():
     sacremoses = pytest.importorskip("sacremoses")
     installed = {

@@ -22,10 +22,10 @@ def test_any_map():
     replacements = {
         c: "".join(map(chr, choose.sample(code_points, choose.randrange(4))))
         for c in [0, 0x20, 0x7F, 0x80, 0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF]
-        + choose.sample(code_points, 20_000)
+        + choose.sample(code_points, 2_000)
     }
-    texts = ["a".join(map(chr, choose.sample(code_points, 30))) for _ in range(5_000)]
-    texts += ["x".join(map(chr, choose.sample(sorted(replacements), 20))) for _ in range(2_000)]
+    texts = ["a".join(map(chr, choose.sample(code_points, 30))) for _ in range(500)]
+    texts += ["x".join(map(chr, choose.sample(sorted(replacements), 20))) for _ in range(300)]
     assert normalize(replacements, texts) == [t.translate(replacements) for t in texts]
 
 

@@ -10,6 +10,7 @@ from hubexport.tokenizers.tables.characters import members
 from hubexport.tokenizers.tables.data import generate_unicode_classes
 
 
+@pytest.mark.exhaustive
 def test_generated_again_they_are_the_same():
     tokenizers = pytest.importorskip("tokenizers")
     if tokenizers.__version__ != unicode_classes.version():
