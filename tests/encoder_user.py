@@ -1,6 +1,7 @@
 """What a user's program does with an encoder; run in a process of its own, without hubexport.
 
     python encoder_user.py first WORK      uses WORK/encoder, re-exports it, deletes the original
+    python encoder_user.py more WORK       uses WORK/encoder on two devices, and in Keras 3
     python encoder_user.py second WORK     loads what the first one wrote
     python encoder_user.py heads WORK      calls and trains each head of WORK/heads.json
 
@@ -202,27 +203,42 @@ def compiled(path):
     return difference(function(x)["sequence_output"], encoder(x)["sequence_output"])
 
 
-def keras(path):
-    """A classifier in tf_keras' functional API; a strategy over two devices."""
+def classifier(path):
+    """A model in tf_keras' functional API, and the layer in it that is the encoder."""
     import tensorflow_hub as hub
     import tf_keras
 
-    def classifier():
-        x = {
-            key: tf_keras.Input([None], dtype=tf.int32, name=key)
-            for key in ("input_word_ids", "input_mask", "input_type_ids")
-        }
-        layer = hub.KerasLayer(path, trainable=True)
-        outputs = layer(x)
-        mean = tf_keras.layers.GlobalAveragePooling1D()(outputs["sequence_output"])
-        both = tf_keras.layers.Concatenate()([outputs["pooled_output"], mean])
-        model = tf_keras.Model(x, tf_keras.layers.Dense(2)(both))
-        loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(tf_keras.optimizers.Adam(1e-2), loss)
-        return model, layer
+    x = {
+        key: tf_keras.Input([None], dtype=tf.int32, name=key)
+        for key in ("input_word_ids", "input_mask", "input_type_ids")
+    }
+    layer = hub.KerasLayer(path, trainable=True)
+    outputs = layer(x)
+    mean = tf_keras.layers.GlobalAveragePooling1D()(outputs["sequence_output"])
+    both = tf_keras.layers.Concatenate()([outputs["pooled_output"], mean])
+    model = tf_keras.Model(x, tf_keras.layers.Dense(2)(both))
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(tf_keras.optimizers.Adam(1e-2), loss)
+    return model, layer
+
+
+def mirrored(path):
+    """The same on two devices."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        replicated, _ = classifier(path)
+    x, y = inputs(batch=8), np.arange(8) % 2
+    history = replicated.fit(x, y, epochs=4, batch_size=4, verbose=0).history
+    return {"loss": history["loss"], "replicas": strategy.num_replicas_in_sync}
+
+
+def keras(path):
+    """A classifier, trained; the head as a layer."""
+    import tensorflow_hub as hub
+    import tf_keras
 
     x, y = inputs(batch=8), np.arange(8) % 2
-    model, layer = classifier()
+    model, layer = classifier(path)
     before = {v.name: v.numpy() for v in layer.trainable_weights}
     history = model.fit(x, y, epochs=8, batch_size=4, verbose=0).history["loss"]
     unmoved = [v.name for v in layer.trainable_weights if np.array_equal(before[v.name], v.numpy())]
@@ -230,10 +246,6 @@ def keras(path):
     mlm = hub.KerasLayer(hub.load(path).mlm, trainable=True)
     mlm_x = {key: tf_keras.Input([None], dtype=tf.int32, name=key) for key in mlm_inputs()}
     mlm_model = tf_keras.Model(mlm_x, mlm(mlm_x)["mlm_logits"])
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
-        replicated, _ = classifier()
-    mirrored = replicated.fit(x, y, epochs=4, batch_size=4, verbose=0).history["loss"]
     return {
         "loss": history,
         "weights": len(layer.trainable_weights),
@@ -241,8 +253,6 @@ def keras(path):
         "frozen_weights": [len(frozen.trainable_weights), len(frozen.non_trainable_weights)],
         "mlm_shape": list(mlm_model(mlm_inputs()).shape),
         "mlm_weights": len(mlm.trainable_weights),
-        "mirrored_loss": mirrored,
-        "mirrored_replicas": strategy.num_replicas_in_sync,
     }
 
 
@@ -372,15 +382,17 @@ def main(step, work):
             "again": again(inputs())["pooled_output"].numpy().tolist(),
             "again_mlm": list(again.mlm(mlm_inputs())["mlm_logits"].shape),
         }
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    if step == "more":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+        return {"mirrored": mirrored(path), "keras_3": keras_3(path)}
     result = {
         "plain": plain_tensorflow(path),
         "gradients": gradients(path),
         "int64_inputs": int64_inputs(path),
         "compiled": compiled(path),
         "keras": keras(path),
-        "keras_3": keras_3(path),
     }
     wrapper = Wrapper(path)
     tf.saved_model.save(wrapper, str(work / "wrapped"))
