@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hubexport import cli, export_encoder, export_preprocessor, load_record, make_reference
+from hubexport import cli, load_record
 from hubexport.commands.validate import GATES
 from hubexport.saved_model.record import RECORD_PATH
 from hubexport.validation.identity import artifact_identity
@@ -24,21 +24,14 @@ from hubexport.validation.report import Report, now, read_report, write_report
 from hubexport.validation.results import at_most, judge
 from hubexport.validation.sentences import MLM_SENTENCES
 from tests import tiny
+from tests.artifacts import export_encoder, export_preprocessor, make_reference
+from tests.validation.here import gates_here
 
-SIZES = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-}
-ENVIRONMENT = {
-    **os.environ,
-    "CUDA_VISIBLE_DEVICES": "-1",
-    "PYTHONIOENCODING": "utf-8",
-    # Unoptimized, which takes half the time to compile.
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
-}
+__all__ = ["gates_here"]
+
+SIZES = {"max_position_embeddings": 40}
+"""Otherwise those of the oracle."""
+ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONIOENCODING": "utf-8"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +207,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
+@pytest.mark.usefixtures("gates_here")
 def test_an_artifact_that_fails(work: Work, tmp_path: Path, run: Run) -> None:
     from tests.validation.faults import with_values
 
@@ -245,6 +239,7 @@ def test_an_artifact_that_fails(work: Work, tmp_path: Path, run: Run) -> None:
     }
 
 
+@pytest.mark.usefixtures("gates_here")
 def test_a_preprocessor_alone(copied: Work, run: Run) -> None:
     gates = ("preprocessor interface", "preprocessor ids")
     code, out, _ = run(
@@ -260,6 +255,7 @@ def test_a_preprocessor_alone(copied: Work, run: Run) -> None:
     assert "validation" not in load_record(copied.encoder)
 
 
+@pytest.mark.usefixtures("gates_here")
 def test_some_gates_against_another_checkpoint(work: Work, tmp_path: Path, run: Run) -> None:
     other = tmp_path / "other"
     shorten(work.reference, other, lambda digest: digest[::-1])
@@ -275,29 +271,26 @@ def test_some_gates_against_another_checkpoint(work: Work, tmp_path: Path, run: 
     assert list(rows(out)) == ["integrity", "numerics"]  # in their own order
 
 
-def test_pjrt(work: Work, tmp_path: Path) -> None:
+def test_pjrt(copied: Work, tmp_path: Path, run: Run) -> None:
     pytest.importorskip("jax")
     path = tmp_path / "report.json"
-    encoder = shutil.copytree(work.encoder, tmp_path / "encoder")
-    done = in_child(
-        "hubexport",
-        "validate",
-        f"--saved_model={encoder}",
-        f"--reference={work.short}",
+    code, out, _ = run(
+        f"--saved_model={copied.encoder}",
+        f"--reference={copied.short}",
         "--runtime=pjrt",
         f"--report={path}",
         "--update_record",
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert code == 0, out
     names = ["numerics [HIGHEST]", "numerics [DEFAULT]", "determinism"]
-    assert rows(done.stdout) == dict.fromkeys(names, "✓")
+    assert rows(out) == dict.fromkeys(names, "✓")
     report = read_report(path)
     assert (report.runtime, report.device) == ("pjrt", "cpu")
-    assert "jax" in report.versions and report.artifact == artifact_identity(encoder)
+    assert "jax" in report.versions and report.artifact == artifact_identity(copied.encoder)
     outputs = {each.what for each in report.gates[0].measurements}
     for output in ("encoder_outputs[0]", "default", "mlm_logits", "nsp_logits"):
         assert f"ragged: {output}, max abs" in outputs
-    (entry,) = load_record(encoder)["validation"]
+    (entry,) = load_record(copied.encoder)["validation"]
     assert (entry["runtime"], entry["passed"]) == ("pjrt", True)
 
 
@@ -344,6 +337,7 @@ def made_up(artifact: Path, error: float, **fields: Any) -> Report:
     return dataclasses.replace(report, **fields)
 
 
+@pytest.mark.usefixtures("gates_here")
 def test_reports_of_other_devices_lie_beside_the_first(
     copied: Work, tmp_path: Path, run: Run
 ) -> None:

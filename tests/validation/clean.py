@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import hubexport
 from hubexport.validation.report import Report
 from hubexport.validation.results import PASSED
+from tests.artifacts import export_encoder, make_reference
 from tests.validation.faults import FAST, failing, failures, validated
 
 TRAINED = (*FAST, "training")
@@ -61,8 +61,6 @@ def exported(checkpoint: Path | str, work: Path, source: str, **options: Any) ->
       options: of `export_encoder`; the configuration files also go to `make_reference`.
     """
     shared = {k: v for k, v in options.items() if k in ("bert_config", "encoder_config")}
-    hubexport.make_reference(
-        source=source, checkpoint=checkpoint, output=work / "reference", **shared
-    )
-    hubexport.export_encoder(checkpoint=checkpoint, export_path=work / "encoder", **options)
+    make_reference(source=source, checkpoint=checkpoint, output=work / "reference", **shared)
+    export_encoder(checkpoint=checkpoint, export_path=work / "encoder", **options)
     return work / "encoder", work / "reference"

@@ -1,23 +1,18 @@
-"""One small model of transformers, its reference, and the encoder that was exported from it."""
+"""Small models of transformers, their references, and the encoders exported from them."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import hubexport
+from tests.artifacts import export_encoder, make_reference
+from tests.validation.here import gates_here
 
-SIZES = {
-    "vocab_size": 120,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-    "type_vocab_size": 2,
-}
+__all__ = ["gates_here"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,17 +24,37 @@ class Trained:
     encoder: Path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """BertForPreTraining with random weights; tanh GELU is not its activation."""
+    return _made("BertForPreTraining", tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The same without heads, which costs a third."""
+    return _made("BertModel", tmp_path_factory.mktemp("plain"))
+
+
+def _made(name: str, work: Path) -> Trained:
     pytest.importorskip("transformers")
     from tests.oracles import hugging_face
 
-    work = tmp_path_factory.mktemp("trained")
-    checkpoint = work / "checkpoint"
-    hugging_face.build("BertForPreTraining", **SIZES).save_pretrained(checkpoint)
-    hubexport.make_reference(
-        source="transformers", checkpoint=checkpoint, output=work / "reference"
-    )
-    hubexport.export_encoder(checkpoint=checkpoint, export_path=work / "encoder")
-    return Trained(checkpoint, work / "reference", work / "encoder")
+    made = Trained(work / "model", work / "reference", work / "encoder")
+    hugging_face.save_safetensors(hugging_face.build(name), made.checkpoint)
+    make_reference(source="transformers", checkpoint=made.checkpoint, output=made.reference)
+    export_encoder(checkpoint=made.checkpoint, export_path=made.encoder)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def unoptimized() -> Iterator[None]:
+    """Optimizing a graph takes longer than running it a few times; gates in children do it."""
+    if "tensorflow" not in sys.modules:
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -13,6 +16,8 @@ from hubexport.checkpoints.source import read_region
 from hubexport.checkpoints.tensorflow import OBJECT_GRAPH_KEY, VALUE_SUFFIX, read_object_graph
 from hubexport.saved_model.record import load_record, source_file
 from hubexport.tf_formats.bundle import BundleWriter, read_bundle
+from hubexport.validation.artifact import LoadedEncoder
+from hubexport.validation.context import Context
 from hubexport.validation.reference_file import read_reference
 from hubexport.validation.report import Report
 from hubexport.validation.results import FAILED
@@ -25,6 +30,8 @@ FAST = ("integrity", "interface", "numerics", "batch", "determinism")
 
 ON_VALUES = ("integrity", "numerics", "batch", "determinism")
 """Those of them that look at numbers."""
+
+_NOTHING = Report({}, "tensorflow", "cpu", "", {}, None, "", ())
 
 
 def validated(artifact: Path, reference: Path | None, gates: Iterable[str] = FAST) -> Report:
@@ -42,6 +49,37 @@ def validated(artifact: Path, reference: Path | None, gates: Iterable[str] = FAS
         reference_tokenizer=None,
         only=list(gates),
     )
+
+
+def judged(context: Context, *gates: ModuleType) -> Report:
+    """The report of gates on what a context has loaded, changed as it may be."""
+    return dataclasses.replace(_NOTHING, gates=tuple(gate.run(context) for gate in gates))
+
+
+@contextlib.contextmanager
+def changed_values(encoder: LoadedEncoder, change: Callable[[Values], object]) -> Iterator[None]:
+    """Other values in a loaded encoder's variables, for the time being.
+
+    Args:
+      change: is given the variables by name, and changes them in place.
+    """
+    variables = {
+        variable.name.removesuffix(":0"): variable
+        for part in ("", *encoder.heads)
+        for variable in encoder.part(part).variables
+    }
+    before = {name: variable.numpy() for name, variable in variables.items()}
+    values = {name: value.copy() for name, value in before.items()}
+    change(values)
+    changed = [name for name in before if not np.array_equal(before[name], values[name])]
+    assert changed
+    try:
+        for name in changed:
+            variables[name].assign(values[name])
+        yield
+    finally:
+        for name in changed:
+            variables[name].assign(before[name])
 
 
 def failing(report: Report) -> set[str]:

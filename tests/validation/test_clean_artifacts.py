@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import hubexport
+from tests.artifacts import export_encoder, make_reference
 from tests.validation.clean import assert_clean, exported
 
 POOLED = ("pooled_output", "default")
@@ -30,16 +31,21 @@ def saved(hf: Any, name: str, saver: str, directory: Path, **config: Any) -> Pat
     return hf.SAVERS[saver](hf.build(name, **config), directory / "model")
 
 
-@pytest.mark.parametrize("saver", ["safetensors", "bin", "tar.gz"])
+@pytest.mark.parametrize("saver", [
+    "safetensors",
+    pytest.param("bin", marks=pytest.mark.exhaustive),
+    pytest.param("tar.gz", marks=pytest.mark.exhaustive),
+])  # fmt: skip
 def test_every_file_format(saver: str, hf: Any, tmp_path: Path) -> None:
     checkpoint = saved(hf, "BertForPreTraining", saver, tmp_path)
     artifact, reference = exported(checkpoint, tmp_path, "transformers")
     assert_clean(artifact, reference, BOTH)
 
 
-@pytest.mark.parametrize(
-    "config", [{"hidden_act": "gelu_new", "layer_norm_eps": 1e-5}, {"hidden_act": "relu"}], ids=str
-)
+@pytest.mark.parametrize("config", [
+    {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5},
+    pytest.param({"hidden_act": "relu"}, marks=pytest.mark.exhaustive),
+], ids=str)  # fmt: skip
 def test_formulas_of_the_configuration(config: dict[str, Any], hf: Any, tmp_path: Path) -> None:
     checkpoint = saved(hf, "BertForPreTraining", "safetensors", tmp_path, **config)
     artifact, reference = exported(checkpoint, tmp_path, "transformers")
@@ -52,20 +58,27 @@ def without_pooler(hf: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     work = tmp_path_factory.mktemp("without_pooler")
     checkpoint = saved(hf, "BertForMaskedLM", "safetensors", work)
     reference = work / "reference"
-    hubexport.make_reference(source="transformers", checkpoint=checkpoint, output=reference)
+    make_reference(source="transformers", checkpoint=checkpoint, output=reference)
     return checkpoint, reference
 
 
-@pytest.mark.parametrize("pooler", ["mean", "cls", "identity", "untrained"])
+@pytest.mark.parametrize("pooler", [
+    "mean",
+    pytest.param("cls", marks=pytest.mark.exhaustive),
+    pytest.param("identity", marks=pytest.mark.exhaustive),
+    "untrained",
+])  # fmt: skip
 def test_without_pooler(pooler: str, without_pooler: tuple[Path, Path], tmp_path: Path) -> None:
     """Of a random pooler there is no reference: then the other outputs are compared."""
     checkpoint, reference = without_pooler
-    hubexport.export_encoder(checkpoint=checkpoint, export_path=tmp_path / "encoder", pooler=pooler)
+    export_encoder(checkpoint=checkpoint, export_path=tmp_path / "encoder", pooler=pooler)
     pooled = () if pooler == "untrained" else POOLED
     assert_clean(tmp_path / "encoder", reference, (*pooled, "mlm_logits"))
 
 
-@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM"])
+@pytest.mark.parametrize("name", [
+    "BertModel", pytest.param("BertForMaskedLM", marks=pytest.mark.exhaustive)
+])  # fmt: skip
 def test_sentence_transformers(name: str, hf: Any, tmp_path: Path) -> None:
     """`default` is the sentence embedding; so is `pooled_output` where there is no pooler."""
     pytest.importorskip("sentence_transformers")
@@ -78,7 +91,9 @@ def test_sentence_transformers(name: str, hf: Any, tmp_path: Path) -> None:
     assert_clean(artifact, reference, (*POOLED, *heads))
 
 
-@pytest.mark.parametrize("positions", [11, 3])
+@pytest.mark.parametrize("positions", [
+    11, pytest.param(3, marks=pytest.mark.exhaustive)
+])  # fmt: skip
 def test_fewer_positions(positions: int, hf: Any, tmp_path: Path) -> None:
     """What is longer than the artifact's positions is not asked of it."""
     checkpoint = saved(hf, "BertForPreTraining", "safetensors", tmp_path)
@@ -91,7 +106,9 @@ def test_fewer_positions(positions: int, hf: Any, tmp_path: Path) -> None:
     assert not any(each.what.startswith("full_length") for each in numerics.measurements)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", [
+    "bfloat16", pytest.param("float16", marks=pytest.mark.exhaustive)
+])  # fmt: skip
 def test_shorter_formats(dtype: str, hf: Any, tmp_path: Path) -> None:
     """An encoder that computes in a shorter format is held to that format's limits."""
     checkpoint = saved(hf, "BertForPreTraining", "safetensors", tmp_path)

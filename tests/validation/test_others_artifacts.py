@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import hubexport
+from hubexport import cli
 from hubexport.errors import HubexportError
 from hubexport.validation.identity import artifact_identity
 from hubexport.validation.report import read_report
 from tests import tiny
+from tests.artifacts import make_reference
 from tests.validation.clean import EVERY, TRAINED, assert_clean, compared
 from tests.validation.faults import FAST, failing, failures, validated
 
@@ -81,7 +80,7 @@ def trained(garden: Any, encoder: str, configuration: str, directory: Path, seed
     prefix = tf.train.Checkpoint(**model.checkpoint_items).save(str(directory / "ckpt"))
     files = garden.write_configuration(configuration, sizes, directory)
     reference = directory / "reference"
-    hubexport.make_reference(source="model_garden", checkpoint=prefix, output=reference, **files)
+    make_reference(source="model_garden", checkpoint=prefix, output=reference, **files)
     return Garden(sizes, prefix, reference, files)
 
 
@@ -97,11 +96,15 @@ def functional(garden: Any, tmp_path_factory: pytest.TempPathFactory) -> Garden:
     )
 
 
-def test_the_garden_s_own_exporter(v2: Garden, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gates", [
+    FAST, pytest.param(EVERY, marks=pytest.mark.exhaustive)
+], ids=["fast", "every"])  # fmt: skip
+def test_the_garden_s_own_exporter(gates: tuple[str, ...], v2: Garden, tmp_path: Path) -> None:
     artifact = v2.export(tmp_path / "encoder")
-    assert_clean(artifact, v2.reference, (*POOLED, "mlm_logits"), EVERY)
+    assert_clean(artifact, v2.reference, (*POOLED, "mlm_logits"), gates)
 
 
+@pytest.mark.exhaustive
 def test_its_functional_encoder_and_another_model_s_reference(
     v2: Garden, functional: Garden, tmp_path: Path
 ) -> None:
@@ -113,6 +116,7 @@ def test_its_functional_encoder_and_another_model_s_reference(
     assert "first layer to diverge is encoder_outputs[0] of 2" in failures(report, "numerics")
 
 
+@pytest.mark.exhaustive
 def test_the_other_pooler(v2: Garden, tmp_path: Path) -> None:
     """Without a record `pooled_output` is taken for the encoder's own: the report says so."""
     artifact = v2.export(tmp_path / "encoder", copy_pooler_dense_to_encoder=True)
@@ -135,9 +139,7 @@ class Written:
 def written(garden: Any, tmp_path_factory: pytest.TempPathFactory) -> Written:
     directory = tmp_path_factory.mktemp("written")
     prefix = tiny.write_checkpoint(directory, heads=False)
-    hubexport.make_reference(
-        source="model_garden", checkpoint=prefix, output=directory / "reference"
-    )
+    make_reference(source="model_garden", checkpoint=prefix, output=directory / "reference")
     return Written(tiny.tensors(heads=False), directory / "reference")
 
 
@@ -187,27 +189,25 @@ def test_faults_by_hand(fault: str, written: Written, tmp_path: Path) -> None:
     assert said in failures(report, "interface")
 
 
-def test_the_command(by_hand: Path, written: Written, tmp_path: Path) -> None:
+def test_the_command(
+    by_hand: Path,
+    written: Written,
+    tmp_path: Path,
+    gates_here: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Exit status 0 where all passed, 1 where a gate failed; the report says the same."""
     from tests.validation import by_hand as module
 
     other = {name: 1.01 * value for name, value in written.values.items()}
     wrong = module.save(other, tmp_path / "wrong")
     for artifact, status in ((by_hand, 0), (wrong, 1)):
-        done = validate_in_a_process(artifact, written.reference, tmp_path / f"{status}.json")
-        assert done.returncode == status, done.stderr
-        report = read_report(tmp_path / f"{status}.json")
+        path = tmp_path / f"{status}.json"
+        command = ["validate", f"--saved_model={artifact}", f"--reference={written.reference}"]
+        assert cli.run([*command, f"--report={path}", f"--gates={','.join(FAST)}"]) == status
+        report = read_report(path)
         assert report.passed == (status == 0)
         assert failing(report) == (set() if report.passed else {"numerics"})
         assert compared(report) >= {"sequence_output", *POOLED}
-        assert "numerics" in done.stdout
+        assert "numerics" in capsys.readouterr().out
         assert report.artifact == artifact_identity(artifact)
-
-
-def validate_in_a_process(
-    artifact: Path, reference: Path, report: Path
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hubexport", "validate"]
-    command += [f"--saved_model={artifact}", f"--reference={reference}", f"--report={report}"]
-    command += [f"--gates={','.join(FAST)}"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -5,7 +5,8 @@ Faults are planted in the code that exports, or in the graph that was written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,11 @@ from typing import Any
 import pytest
 
 import hubexport
+from hubexport.validation.gates.portability import graph_measurements
+from tests.artifacts import export_encoder
 from tests.validation.conftest import Trained
-from tests.validation.faults import FAST, failing, failures, validated, with_graph
+from tests.validation.faults import failing, failures, validated, with_graph
+from tests.validation.gates.contexts import context
 
 Patch = pytest.MonkeyPatch
 
@@ -222,64 +226,95 @@ def losses_missing(patch: Patch) -> None:
     patch.setattr(reusable, "_sub_object", sub_object)
 
 
-PLANTED: dict[str, tuple[Callable[[Patch], None], set[str], str]] = {
-    "mask ignored": (mask_ignored, {"numerics", "batch", "interface"}, "padding"),
-    "mask inverted": (mask_inverted, {"numerics", "batch"}, "encoder_outputs[0]"),
-    "scale of scores forgotten": (scale_forgotten, {"numerics"}, "scale of the scores"),
-    "token types ignored": (types_ignored, {"numerics", "interface"}, "second segment"),
-    "positions clamped": (positions_clamped, {"interface"}, "a sequence of 41 tokens is refused"),
-    "pooled without tanh": (pooled_without_tanh, {"numerics"}, "tanh missing"),
-    "pooled from the last token": (
-        pooled_from_the_last_token, {"numerics", "batch"}, "All layers agree"
-    ),
-    "predictions off by one": (
-        predictions_off_by_one, {"numerics", "batch"}, "positions off by one"
-    ),
-    "dropout always": (
-        dropout_always, {"determinism", "numerics", "batch", "interface"}, "repeats"
-    ),
-    "rows depend on each other": (rows_depend_on_each_other, {"numerics", "batch"}, "batch 1"),
-    "default is another": (
-        outputs(lambda given: {**given, "default": given["sequence_output"][:, 0]}),
-        {"interface", "numerics"},
-        "default is pooled_output",
-    ),
-    "default missing": (
-        outputs(lambda given: {k: v for k, v in given.items() if k != "default"}),
-        {"interface", "numerics"},
-        "default",
-    ),
-    "a layer missing": (
-        outputs(lambda given: {**given, "encoder_outputs": given["encoder_outputs"][1:]}),
-        {"interface", "numerics"},
-        "number of encoder_outputs",
-    ),
-    "layers in another order": (
-        outputs(lambda given: {**given, "encoder_outputs": given["encoder_outputs"][::-1]}),
-        {"interface", "numerics"},
-        "the last layer is sequence_output",
-    ),
-    "an output of float16": (outputs(_float16), {"interface", "numerics"}, "pooled_output: dtype"),
-    "a variable that is not trainable": (
-        variable_is_not_trainable, {"interface"}, "all variables are trainable"
-    ),
-    "batches of one only": (
-        fixed_batch, {"interface", "numerics", "batch", "determinism"}, "ragged"
-    ),
-    "no signature": (no_signature, {"interface"}, "signature serving_default"),
-    "no regularization_losses": (losses_missing, {"interface"}, "regularization_losses"),
-}  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One or several that are told apart by what is said of them.
+
+    Attributes:
+      plant: into the code that exports.
+      failing: the gates that fail, of `FAST`.
+      said: by any of them; each of these.
+      of: the fixture with the checkpoint.
+    """
+
+    plant: tuple[Callable[[Patch], None], ...]
+    failing: set[str]
+    said: tuple[str, ...]
+    of: str = "plain"
 
 
-@pytest.mark.parametrize("fault", PLANTED)
+PLANTED: dict[str, Fault] = {
+    "mask ignored": Fault((mask_ignored,), {"numerics", "batch", "interface"}, ("padding",)),
+    "mask inverted": Fault((mask_inverted,), {"numerics", "batch"}, ("encoder_outputs[0]",)),
+    "scale of scores forgotten": Fault((scale_forgotten,), {"numerics"}, ("scale of the scores",)),
+    "token types ignored": Fault((types_ignored,), {"numerics", "interface"}, ("second segment",)),
+    "pooled without tanh": Fault((pooled_without_tanh,), {"numerics"}, ("tanh missing",)),
+    "pooled from the last token": Fault(
+        (pooled_from_the_last_token,), {"numerics", "batch"}, ("All layers agree",)
+    ),
+    "predictions off by one": Fault(
+        (predictions_off_by_one,), {"numerics", "batch"}, ("positions off by one",), "trained"
+    ),
+    "dropout always": Fault(
+        (dropout_always,), {"determinism", "numerics", "batch", "interface"}, ("repeats",)
+    ),
+    "rows depend on each other": Fault(
+        (rows_depend_on_each_other,), {"numerics", "batch"}, ("batch 1",)
+    ),
+    "default is another, layers in another order": Fault(
+        (
+            outputs(
+                lambda given: {
+                    **given,
+                    "default": given["sequence_output"][:, 0],
+                    "encoder_outputs": given["encoder_outputs"][::-1],
+                }
+            ),
+        ),
+        {"interface", "numerics"},
+        ("default is pooled_output", "the last layer is sequence_output"),
+    ),
+    "default missing": Fault(
+        (outputs(lambda given: {k: v for k, v in given.items() if k != "default"}),),
+        {"interface", "numerics"},
+        ("default",),
+    ),
+    "a layer missing, an output of float16": Fault(
+        (
+            outputs(
+                lambda given: _float16({**given, "encoder_outputs": given["encoder_outputs"][1:]})
+            ),
+        ),
+        {"interface", "numerics"},
+        ("number of encoder_outputs", "pooled_output: dtype"),
+    ),
+    "batches of one only": Fault(
+        (fixed_batch,), {"interface", "numerics", "batch", "determinism"}, ("ragged",)
+    ),
+    "of the interface": Fault(
+        (positions_clamped, variable_is_not_trainable, no_signature),
+        {"interface"},
+        (
+            "a sequence of 13 tokens is refused",
+            "all variables are trainable",
+            "signature serving_default",
+        ),
+    ),
+    "no regularization_losses": Fault((losses_missing,), {"interface"}, ("regularization_losses",)),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
 def test_faults_of_the_network(
-    fault: str, trained: Trained, tmp_path: Path, monkeypatch: Patch
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    plant, expected, said = PLANTED[fault]
-    artifact = _exported(plant, trained, tmp_path, monkeypatch)
-    report = validated(artifact, trained.reference)
-    assert failing(report) == expected
-    assert any(said in failures(report, gate) for gate in expected)
+    fault = PLANTED[name]
+    of = request.getfixturevalue(fault.of)
+    artifact = _exported(fault.plant, of, tmp_path, monkeypatch)
+    report = validated(artifact, of.reference)
+    assert failing(report) == fault.failing
+    found = "\n".join(failures(report, gate) for gate in fault.failing)
+    assert [said for said in fault.said if said not in found] == []
 
 
 @pytest.mark.parametrize("plant, said", [
@@ -287,45 +322,58 @@ def test_faults_of_the_network(
     (gradient_stopped, "gradients that are None"),
 ], ids=["dropout missing", "gradient stopped"])  # fmt: skip
 def test_faults_of_training(
-    plant: Callable[[Patch], None], said: str, trained: Trained, tmp_path: Path, monkeypatch: Patch
+    plant: Callable[[Patch], None], said: str, plain: Trained, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    artifact = _exported(plant, trained, tmp_path, monkeypatch)
-    report = validated(artifact, trained.reference, [*FAST, "training"])
+    artifact = _exported((plant,), plain, tmp_path, monkeypatch)
+    report = validated(artifact, plain.reference, ["numerics", "training"])
     assert failing(report) == {"training"}
     assert said in failures(report, "training")
 
 
-@pytest.mark.parametrize("plant, said", [
-    (assert_allowed, "Assert nodes"),
-    (outputs(_through_python), "ops that call Python"),
-], ids=["an Assert", "a Python function"])  # fmt: skip
+GRAPHS = {
+    "an Assert": (assert_allowed, "Assert nodes"),
+    "a Python function": (outputs(_through_python), "ops that call Python"),
+}
+
+
+@pytest.mark.parametrize("fault", GRAPHS)
 def test_faults_of_the_graph(
-    plant: Callable[[Patch], None], said: str, trained: Trained, tmp_path: Path, monkeypatch: Patch
+    fault: str, plain: Trained, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    artifact = _exported(plant, trained, tmp_path, monkeypatch)
-    report = validated(artifact, trained.reference, [*FAST, "portability"])
-    # A Python function may be gone by now, and then nothing runs.
-    assert "portability" in failing(report)
-    assert said in failures(report, "portability")
+    plant, said = GRAPHS[fault]
+    artifact = _exported((plant,), plain, tmp_path, monkeypatch)
+    wrong = [each.what for each in graph_measurements(context(artifact)) if not each.passed]
+    assert wrong == [said]
 
 
-def test_a_device_in_the_graph(trained: Trained, tmp_path: Path) -> None:
-    def pin(message: Any) -> None:
-        functions = message.meta_graphs[0].graph_def.library.function
-        node = next(n for f in functions for n in f.node_def if n.op == "MatMul")
-        node.device = "/device:GPU:0"
+def pinned(message: Any) -> None:
+    """One node only runs on a GPU."""
+    functions = message.meta_graphs[0].graph_def.library.function
+    node = next(n for f in functions for n in f.node_def if n.op == "MatMul")
+    node.device = "/device:GPU:0"
 
-    artifact = with_graph(trained.encoder, tmp_path / "encoder", pin)
-    report = validated(artifact, trained.reference, ["integrity", "numerics", "portability"])
+
+def test_a_device_in_the_graph(plain: Trained, tmp_path: Path) -> None:
+    artifact = with_graph(plain.encoder, tmp_path / "encoder", pinned)
+    report = validated(artifact, plain.reference, ["integrity", "numerics"])
+    assert not failing(report)
+    wrong = [each for each in graph_measurements(context(artifact)) if not each.passed]
+    assert [each.what for each in wrong] == ["devices that nodes are pinned to"]
+
+
+@pytest.mark.exhaustive
+def test_portability_fails_of_a_graph_alone(plain: Trained, tmp_path: Path) -> None:
+    artifact = with_graph(plain.encoder, tmp_path / "encoder", pinned)
+    report = validated(artifact, plain.reference, ["portability"])
     assert failing(report) == {"portability"}
     assert "pinned" in failures(report, "portability")
 
 
-def test_a_graph_that_the_record_does_not_tell_of(trained: Trained, tmp_path: Path) -> None:
-    artifact = with_graph(trained.encoder, tmp_path / "encoder", lambda message: None)
+def test_a_graph_that_the_record_does_not_tell_of(plain: Trained, tmp_path: Path) -> None:
+    artifact = with_graph(plain.encoder, tmp_path / "encoder", lambda message: None)
     path = artifact / "saved_model.pb"
     path.write_bytes(path.read_bytes() + b"\x12\x00")  # one more, empty graph
-    report = validated(artifact, trained.reference, ["integrity"])
+    report = validated(artifact, plain.reference, ["integrity"])
     assert failing(report) == {"integrity"}
     assert "is the one of the record" in failures(report, "integrity")
 
@@ -333,12 +381,10 @@ def test_a_graph_that_the_record_does_not_tell_of(trained: Trained, tmp_path: Pa
 @pytest.mark.parametrize("flags", [
     {"hidden_act": "gelu_tanh"}, {"layer_norm_eps": 1e-5}, {"hidden_act": "relu"},
 ], ids=str)  # fmt: skip
-def test_other_formulas(flags: dict[str, Any], trained: Trained, tmp_path: Path) -> None:
+def test_other_formulas(flags: dict[str, Any], plain: Trained, tmp_path: Path) -> None:
     """Another GELU and another epsilon, small as the difference is."""
-    hubexport.export_encoder(
-        checkpoint=trained.checkpoint, export_path=tmp_path / "encoder", **flags
-    )
-    report = validated(tmp_path / "encoder", trained.reference)
+    export_encoder(checkpoint=plain.checkpoint, export_path=tmp_path / "encoder", **flags)
+    report = validated(tmp_path / "encoder", plain.reference, ["numerics", "batch"])
     assert failing(report) == {"numerics"}
     cause = failures(report, "numerics")
     assert "encoder_outputs[0]" in cause
@@ -346,11 +392,12 @@ def test_other_formulas(flags: dict[str, Any], trained: Trained, tmp_path: Path)
 
 
 def _exported(
-    plant: Callable[[Patch], None], trained: Trained, work: Path, monkeypatch: Patch
+    plants: Iterable[Callable[[Patch], None]], of: Trained, work: Path, monkeypatch: Patch
 ) -> Path:
     with monkeypatch.context() as patch:
-        plant(patch)
-        hubexport.export_encoder(checkpoint=trained.checkpoint, export_path=work / "encoder")
+        for plant in plants:
+            plant(patch)
+        hubexport.export_encoder(checkpoint=of.checkpoint, export_path=work / "encoder")
     return work / "encoder"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,17 +11,21 @@ import pytest
 import hubexport
 from hubexport import cli
 from hubexport.errors import HubexportError
+from hubexport.validation import throughput
 from hubexport.validation.throughput import add_throughput, measure_throughput
 from tests import tiny
+from tests.artifacts import export_encoder
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("throughput")
-    hubexport.export_encoder(checkpoint=tiny.write_checkpoint(work), export_path=work / "out")
+    checkpoint = tiny.write_checkpoint(work, heads=False)
+    export_encoder(checkpoint=checkpoint, export_path=work / "out")
     return work / "out"
 
 
+@pytest.mark.usefixtures("gates_here")
 def test_measured_through_the_command(
     encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,7 +42,8 @@ def test_measured_through_the_command(
     assert said in capsys.readouterr().out
 
 
-def test_without_a_record_to_update_it_is_only_said(
+@pytest.mark.usefixtures("gates_here")
+def test_without_the_flag_nothing_is_said(
     encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["validate", f"--saved_model={encoder}", "--gates=integrity"]) == 0
@@ -66,10 +72,13 @@ def test_what_cannot_run_is_an_error(encoder: Path, tmp_path: Path) -> None:
         measure_throughput(artifact)
 
 
-def test_anybodys_encoder(encoder: Path, tmp_path: Path) -> None:
+def test_anybodys_encoder(
+    encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     artifact = tmp_path / "encoder"
     shutil.copytree(encoder, artifact, ignore=shutil.ignore_patterns("assets.extra"))
-    assert measure_throughput(artifact)["sequences_per_second"] > 0
+    throughput.main([str(artifact), "cpu"])
+    assert json.loads(capsys.readouterr().out)["sequences_per_second"] > 0
     with pytest.raises(HubexportError, match="no readable record"):
         add_throughput(artifact, {})
 

@@ -32,11 +32,11 @@ _COMPILED_SHAPE = (2, 16)
 def run(context: Context) -> GateResult:
     """Looks at the graph, then loads, re-exports, loads that, and compiles."""
     measurements: list[Measurement] = []
-    for check in (_graph, _elsewhere, _compiled):
+    for check in (graph_measurements, _elsewhere, _compiled):
         try:
             measurements += check(context)
         except Exception as error:  # whatever the artifact does
-            measurements.append(failure(check.__name__.strip("_"), error))
+            measurements.append(failure(check.__name__.strip("_").replace("_", " "), error))
     s = context.summary
     detail = (
         f"Written by TensorFlow {s.tensorflow_version} (graph version {s.producer}); a TensorFlow "
@@ -45,7 +45,8 @@ def run(context: Context) -> GateResult:
     return judge(NAME, measurements, detail)
 
 
-def _graph(context: Context) -> Iterator[Measurement]:
+def graph_measurements(context: Context) -> Iterator[Measurement]:
+    """What the graph must not have, read without running it."""
     summary = context.summary
     devices = some_of(name for name in summary.devices if not ANY_CPU.fullmatch(name))
     yield Measurement("devices that nodes are pinned to", not devices, devices or 0, 0)

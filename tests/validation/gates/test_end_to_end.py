@@ -14,7 +14,6 @@ pytest.importorskip("tensorflow_text")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from hubexport import export_encoder, export_preprocessor  # noqa: E402
 from hubexport.validation.cases import Case  # noqa: E402
 from hubexport.validation.gates import end_to_end  # noqa: E402
 from hubexport.validation.reference_file import (  # noqa: E402
@@ -23,6 +22,7 @@ from hubexport.validation.reference_file import (  # noqa: E402
     read_reference,
     write_reference,
 )
+from tests.artifacts import export_encoder, export_preprocessor  # noqa: E402
 from tests.oracles import hugging_face  # noqa: E402
 from tests.validation.gates import published  # noqa: E402
 from tests.validation.gates.contexts import context, failed  # noqa: E402

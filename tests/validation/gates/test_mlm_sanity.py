@@ -14,7 +14,7 @@ pytest.importorskip("tensorflow_text")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from hubexport import export_encoder, export_preprocessor  # noqa: E402
+from hubexport import export_encoder  # noqa: E402
 from hubexport.saved_model.record import load_record  # noqa: E402
 from hubexport.validation.cases import Case  # noqa: E402
 from hubexport.validation.gates import mlm_sanity  # noqa: E402
@@ -25,6 +25,7 @@ from hubexport.validation.reference_file import (  # noqa: E402
     write_reference,
 )
 from hubexport.validation.sentences import MLM_SENTENCES  # noqa: E402
+from tests.artifacts import export_preprocessor  # noqa: E402
 from tests.validation.gates import published  # noqa: E402
 from tests.validation.gates.contexts import context, failed  # noqa: E402
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-import hubexport
+from tests.artifacts import export_encoder
 from tests.validation.pjrt.support import Exported, flat, make_context, some_cases
 
 
@@ -44,7 +44,7 @@ def exported(
 ) -> Exported:
     """The exported artifact with both heads."""
     artifact = tmp_path_factory.mktemp("exported") / "encoder"
-    hubexport.export_encoder(checkpoint=pretraining[1], export_path=artifact)
+    export_encoder(checkpoint=pretraining[1], export_path=artifact)
     return Exported(artifact, make_context(artifact, some_cases(), expected()), expected())
 
 

@@ -14,6 +14,7 @@ from hubexport.validation.cases import random_cases
 from hubexport.validation.pjrt.run import run_bundle
 from hubexport.validation.report import Report
 from hubexport.validation.results import FAILED, PASSED
+from tests.artifacts import export_encoder
 from tests.validation.pjrt.support import flat, make_context, some_cases
 
 pytest.importorskip("jax", reason="JAX is not installed")
@@ -31,7 +32,7 @@ def test_narrow_models(
 ) -> None:
     """A model that computes in bfloat16 is within bfloat16's limits, and beyond float32's."""
     artifact = tmp_path / "narrow"
-    hubexport.export_encoder(checkpoint=pretraining[1], export_path=artifact, dtype="bfloat16")
+    export_encoder(checkpoint=pretraining[1], export_path=artifact, dtype="bfloat16")
     cases = some_cases()[-1:]
     outputs = {case.name: expected()[case.name] for case in cases}
     statuses = []
@@ -42,6 +43,7 @@ def test_narrow_models(
     assert statuses == [[PASSED, PASSED], [FAILED, FAILED]]
 
 
+@pytest.mark.exhaustive
 def test_talking_heads(client: Any, tmp_path: Path) -> None:
     """Talking-heads attention and gated GELU, by Model Garden's own model."""
     pytest.importorskip("official", reason="tf-models-official is not installed")
@@ -54,7 +56,7 @@ def test_talking_heads(client: Any, tmp_path: Path) -> None:
     model = model_garden.pretrainer(sizes, encoder, next_sentence=False)
     prefix = tf.train.Checkpoint(encoder=encoder).write(str(tmp_path / "ckpt"))
     configuration = model_garden.write_configuration("bert.yaml", sizes, tmp_path)
-    hubexport.export_encoder(checkpoint=prefix, export_path=tmp_path / "out", **configuration)
+    export_encoder(checkpoint=prefix, export_path=tmp_path / "out", **configuration)
     cases = random_cases(sizes.vocab_size, sizes.max_position_embeddings, sizes.type_vocab_size)[
         3:4
     ]
@@ -67,7 +69,10 @@ def test_talking_heads(client: Any, tmp_path: Path) -> None:
     assert len(report.gates[0].measurements) == 3 * (sizes.num_layers + 3)
 
 
-@pytest.mark.parametrize("name", ["RobertaForTokenClassification", "DistilBertForMultipleChoice"])
+@pytest.mark.parametrize("name", [
+    "RobertaForTokenClassification",
+    pytest.param("DistilBertForMultipleChoice", marks=pytest.mark.exhaustive),
+])  # fmt: skip
 def test_other_families(name: str, client: Any, tmp_path: Path) -> None:
     """Inputs that have no influence, padding on the left, and heads of classes and of choices."""
     pytest.importorskip("transformers", reason="transformers is not installed")
@@ -75,7 +80,7 @@ def test_other_families(name: str, client: Any, tmp_path: Path) -> None:
 
     model = families.build(name)
     model.save_pretrained(tmp_path / "model")
-    hubexport.export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out")
+    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out")
     record = hubexport.load_record(tmp_path / "out")
     conventions, architecture = record["conventions"], record["architecture"]
     cases = random_cases(

@@ -37,7 +37,10 @@ def given_by(model: Any) -> Callable[[dict[str, np.ndarray]], dict[str, Any]]:
     return lambda inputs: fairseq.expected_outputs(model, inputs)
 
 
-@pytest.mark.parametrize("name", ["RobertaForMaskedLM", "RobertaForSequenceClassification"])
+@pytest.mark.parametrize("name", [
+    "RobertaForMaskedLM",
+    pytest.param("RobertaForSequenceClassification", marks=pytest.mark.exhaustive),
+])  # fmt: skip
 @pytest.mark.parametrize("layout", fairseq.LAYOUTS)
 def test_every_release(layout: str, name: str, make: Any, tmp_path: Path) -> None:
     """Queries, keys and values are one matrix in the oldest."""

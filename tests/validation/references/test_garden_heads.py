@@ -116,10 +116,11 @@ def of_pretrainer(model: Any, *, left_out: tuple[str, ...] = ()) -> Expected:
     return outputs
 
 
-@pytest.mark.parametrize(
-    "encoder, items",
-    [("functional", "model"), ("v2", "checkpoint_items"), ("functional", "trainer")],
-)
+@pytest.mark.parametrize("encoder, items", [
+    ("functional", "model"),
+    pytest.param("v2", "checkpoint_items", marks=pytest.mark.exhaustive),
+    pytest.param("functional", "trainer", marks=pytest.mark.exhaustive),
+])  # fmt: skip
 def test_next_sentence_and_another_head(
     encoder: str, items: str, make: Any, tmp_path: Path
 ) -> None:
@@ -180,8 +181,12 @@ def test_a_head_of_all_tokens_is_not_compared(make: Any, tmp_path: Path) -> None
     assert_outputs(tmp_path / "reference", of_pretrainer(model))
 
 
-@pytest.mark.parametrize("use_encoder_pooler", [True, False])
-@pytest.mark.parametrize("trainer", [True, False])
+@pytest.mark.parametrize("use_encoder_pooler, trainer", [
+    (True, False),
+    pytest.param(True, True, marks=pytest.mark.exhaustive),
+    pytest.param(False, True, marks=pytest.mark.exhaustive),
+    pytest.param(False, False, marks=pytest.mark.exhaustive),
+])  # fmt: skip
 def test_bert_classifier(
     use_encoder_pooler: bool, trainer: bool, make: Any, tmp_path: Path
 ) -> None:

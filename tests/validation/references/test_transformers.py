@@ -70,8 +70,9 @@ def refused(
 @pytest.mark.parametrize(
     "saver",
     [
-        "a named safetensors file", "sharded safetensors", "bin", "sharded bin", "legacy bin",
-        "gamma and beta", "tar.gz",
+        "sharded safetensors", "sharded bin", "gamma and beta", "tar.gz",
+        *(pytest.param(each, marks=pytest.mark.exhaustive)
+          for each in ("a named safetensors file", "bin", "legacy bin")),
     ],
 )  # fmt: skip
 def test_every_file_format(saver: str, hf: Any, make: Any, tmp_path: Path) -> None:
