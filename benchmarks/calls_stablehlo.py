@@ -8,8 +8,8 @@ from typing import Any
 
 from inputs import NAMES, Inputs
 
-from hubexport.validation.pjrt.client import Client
-from hubexport.validation.pjrt.loading import LoadedBundle
+from hubexport.stablehlo.client import Client
+from hubexport.stablehlo.loading import LoadedBundle
 
 
 def load(path: str, device: str, precision: str) -> tuple[dict[str, Any], int]:

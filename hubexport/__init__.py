@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hubexport.exporting.encoder import export_encoder
     from hubexport.exporting.preprocessor import export_preprocessor
     from hubexport.saved_model.record import load_record
-    from hubexport.validation.references.making import make_reference
-    from hubexport.validation.validate import validate
+    from hubexport.validation.job import validate
+    from hubexport.validation.references.job import make_reference
 
 __all__ = [
     "HubexportError",
@@ -41,9 +41,9 @@ _HOMES = {
     "export_encoder": "hubexport.exporting.encoder",
     "export_preprocessor": "hubexport.exporting.preprocessor",
     "load_record": "hubexport.saved_model.record",
-    "make_reference": "hubexport.validation.references.making",
+    "make_reference": "hubexport.validation.references.job",
     "render_page": "hubexport.cards.rendering.job",
-    "validate": "hubexport.validation.validate",
+    "validate": "hubexport.validation.job",
 }
 
 

@@ -28,14 +28,14 @@ from hubexport.families.heads import INTERFACES
 from hubexport.families.registry import families
 from hubexport.tokenizers.moses import supported_languages
 from hubexport.tokenizers.xlm import PRETOKENIZED
+from hubexport.validation.gates import NAMES
 from hubexport.validation.pjrt.__main__ import _parser as pjrt_parser
-from hubexport.validation.references.makers import (
+from hubexport.validation.references.sources import (
     MAKERS,
     check_arguments,
     check_layout,
     check_packages,
 )
-from hubexport.validation.validate import GATES
 from tests import tiny
 from tests.advice import HOLE, Package, Text
 from tests.dead_ends import Offer, flags_of
@@ -69,6 +69,7 @@ RAISED_BY = {
     "hubexport.saved_model.saving": ("encoder", "preprocessor"),
     "hubexport.saved_model.target": ("encoder", "preprocessor", "validate"),
     "hubexport.saved_model.weights": ("encoder",),
+    "hubexport.stablehlo": ("validate",),
     "hubexport.tokenizers": ("encoder", "preprocessor"),
     "hubexport.tokenizers.casing": ("encoder", "preprocessor", "reference"),
     "hubexport.tokenizers.vocabulary": ("encoder", "preprocessor", "reference"),
@@ -103,7 +104,7 @@ def offer() -> Offer:
     values = {
         "family": frozenset(families()),
         "heads": frozenset({"auto", "none", *INTERFACES}),
-        "gates": frozenset(GATES),
+        "gates": frozenset(NAMES),
         "language": supported_languages() | {PRETOKENIZED},
     }
     for name, action in (pair for each in flags.values() for pair in each.items()):

@@ -11,12 +11,12 @@ import hubexport
 PACKAGE = Path(hubexport.__file__).parent
 
 LAYERS = (
-    ("errors", "version", "paths"),
+    ("errors", "files", "version", "paths"),
     ("children", "lean_tensorflow", "poolers", "progress"),
     ("tf_formats",),
     ("checkpoints", "networks", "tokenizers"),
     ("families",),
-    ("saved_model",),
+    ("saved_model", "stablehlo"),
     ("inspection", "validation"),
     ("cards", "exporting"),
     ("commands",),

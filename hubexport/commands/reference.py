@@ -10,8 +10,8 @@ from typing import Any
 
 from hubexport.commands.arguments import add_boolean, quiet_tensorflow
 from hubexport.lean_tensorflow import silent_tensorflow
-from hubexport.validation.references.makers import MAKERS
-from hubexport.validation.references.making import make_reference
+from hubexport.validation.references.job import make_reference
+from hubexport.validation.references.sources import MAKERS
 
 HELP = "record what an independent implementation gives for a checkpoint"
 

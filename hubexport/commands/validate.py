@@ -12,32 +12,17 @@ from pathlib import Path
 from hubexport.commands.arguments import add_boolean
 from hubexport.errors import UsageError
 from hubexport.lean_tensorflow import silent_tensorflow
-from hubexport.validation.apart import GATES
 from hubexport.validation.arguments import RUNTIMES
 from hubexport.validation.devices import DEVICES
-from hubexport.validation.lowered import write_pjrt_bundle
-from hubexport.validation.validate import add_reports, validate
+from hubexport.validation.gates import GATES
+from hubexport.validation.job import add_reports, validate
+from hubexport.validation.pjrt.job import write_pjrt_bundle
 
 HELP = "check an encoder, a preprocessor or both against their interface and a reference"
 
-_GATES = {
-    "integrity": "checksums, finite values, the files that the record tells of",
-    "interface": "TF-Hub's: objects, inputs, outputs, heads, signatures, hub.KerasLayer",
-    "numerics": "every output and layer against --reference",
-    "batch": "rows do not depend on each other, nor on the length of padding",
-    "determinism": "the same inputs give the same bits",
-    "mlm sanity": "masked words are found again, as the reference finds them",
-    "portability": "fresh process, re-export, XLA, no devices, Assert or Python in the graph",
-    "preprocessor interface": "TF-Hub's: ids, packing, bad text, Dataset.map",
-    "preprocessor ids": "ids against the reference's, or --reference_tokenizer",
-    "end to end": "text -> preprocessor -> encoder against the reference's pipeline",
-    "training": "dropout, and a finite gradient of every variable",
-    "training step": "a persistent tape, and a step of gradient descent",
-}
-
 EPILOG = (
     "gates, in the order in which they run:\n"
-    + "\n".join(f"  {name:23} {_GATES[name]}" for name in GATES)
+    + "\n".join(f"  {gate.NAME:23} {gate.SUMMARY}" for gate in GATES)
     + """
 
 Exit status: 0 where every gate that ran passed, 1 where one failed.
@@ -131,7 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.write_bundle is not None:
         return _bundle(arguments)
     _check_throughput(arguments)
-    from hubexport.validation.report_table import render_table
+    from hubexport.validation.report import render_table
 
     started = time.monotonic()
     names = (
@@ -184,7 +169,7 @@ def _throughput(arguments: argparse.Namespace) -> None:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    from hubexport.validation.report_table import render_table
+    from hubexport.validation.report import render_table
 
     if arguments.saved_model is None or arguments.preprocessor is not None:
         raise UsageError(

@@ -12,7 +12,7 @@ from typing import Any
 from hubexport.checkpoints.opening import unpacked
 from hubexport.exporting.job import Job, make_job
 from hubexport.exporting.options import EncoderOptions
-from hubexport.exporting.validated import (
+from hubexport.exporting.validation import (
     check_validation,
     reference_for,
     validate_before_leaving,

@@ -147,7 +147,7 @@ def read_saved_model(directory: Path) -> SavedModelSummary:
     Raises:
       HubexportError: there is no SavedModel, it is written as text, or it is damaged.
     """
-    meta_graph = _serving_graph(_parse(directory), directory)
+    meta_graph = _serving_graph(read_message(directory), directory)
     graph = meta_graph.graph_def
     nodes = meta_graph.object_graph_def.nodes
     files = [asset.filename for asset in meta_graph.asset_file_def]
@@ -183,7 +183,12 @@ def read_saved_model(directory: Path) -> SavedModelSummary:
     )
 
 
-def _parse(directory: Path) -> Any:
+def read_message(directory: Path) -> Any:
+    """The message `protos.SavedModel` of a SavedModel.
+
+    Raises:
+      HubexportError: there is no SavedModel, it is written as text, or it is damaged.
+    """
     path = directory / PB
     if not path.is_file() and (directory / PBTXT).is_file():
         raise HubexportError(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import HubexportError, UsageError
+from hubexport.files import replaced
 from hubexport.version import __version__
 
 SCHEMA_VERSION = 2
@@ -55,12 +56,10 @@ def replace_record(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
       HubexportError: it cannot be written.
     """
     path = directory / RECORD_PATH
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(partial, path)
+        with replaced(path) as partial:
+            partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise HubexportError(
             "the record cannot be written",
             [("record", str(path)), ("system", error.strerror or str(error))],

@@ -6,8 +6,8 @@ their own so that both can live in one process; unknown fields survive parsing a
 
 Field numbers: tensorflow/core/protobuf/{tensor_bundle,trackable_object_graph,saved_model,
 meta_graph,saved_object_graph}.proto and tensorflow/core/framework/{tensor_shape,graph,node_def,
-function,op_def,versions,types}.proto. Map fields are declared as the repeated key/value messages
-that they are on the wire, enums as int32.
+function,op_def,attr_value,tensor,versions,types}.proto. Map fields are declared as the repeated
+key/value messages that they are on the wire, enums as int32.
 """
 
 from __future__ import annotations
@@ -70,7 +70,18 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "op": (2, "string"),
         "input": (3, "*string"),
         "device": (4, "string"),
+        "attr": (5, "*NamedAttribute"),
     },
+    "NamedAttribute": {"key": (1, "string"), "value": (2, "Attribute")},
+    "Attribute": {
+        "list": (1, "AttributeList"),
+        "type": (6, "int32"),
+        "tensor": (8, "Tensor"),
+        "func": (10, "FunctionName"),
+    },
+    "AttributeList": {"func": (9, "*FunctionName")},
+    "FunctionName": {"name": (1, "string")},
+    "Tensor": {"string_val": (8, "*bytes")},
     "Op": {"name": (1, "string")},
     "Function": {"signature": (1, "Op"), "node_def": (3, "*Node")},
     "FunctionLibrary": {"function": (1, "*Function")},

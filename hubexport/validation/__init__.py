@@ -1,5 +1,9 @@
 """Whether an artifact does what its checkpoint does: references, gates, limits and reports.
 
-Importing this package imports nothing else; `figures`, `tolerance` and `pjrt` need numpy (and jax)
-alone, so that they run where TensorFlow does not.
+Begin with `job.validate`, from paths to a report: `processes` starts one process for each group of
+`gates`, in which `runner` runs them on what a `context` loads. `references.job` makes what they
+compare with, and `tolerance` sets the limits.
+
+Importing this package imports nothing else; `report`, `tolerance` and `pjrt.run` need numpy (and
+JAX) alone, so that they run where TensorFlow does not.
 """

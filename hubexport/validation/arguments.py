@@ -11,8 +11,8 @@ from hubexport.errors import HubexportError, UsageError
 from hubexport.paths import PathLike
 from hubexport.saved_model.reading import is_saved_model
 from hubexport.saved_model.record import RECORD_PATH, find_record
-from hubexport.validation.apart import GATES
 from hubexport.validation.devices import DEVICES
+from hubexport.validation.gates import NAMES
 
 RUNTIMES = ("tensorflow", "pjrt")
 
@@ -43,8 +43,8 @@ def check_arguments(
         wrong.append(("--device", f"{device}; there are {', '.join(DEVICES)}"))
     if runtime not in RUNTIMES:
         wrong.append(("--runtime", f"{runtime}; there are {', '.join(RUNTIMES)}"))
-    if unknown := [name for name in gates or [] if name not in GATES]:
-        wrong.append(("--gates", f"{', '.join(unknown)}; there are {', '.join(GATES)}"))
+    if unknown := [name for name in gates or [] if name not in NAMES]:
+        wrong.append(("--gates", f"{', '.join(unknown)}; there are {', '.join(NAMES)}"))
     if runtime == "pjrt":
         if saved_model is None:
             wrong.append(("--runtime=pjrt", "needs --saved_model"))

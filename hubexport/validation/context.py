@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hubexport.saved_model.graph import dtype_of_products
 from hubexport.saved_model.reading import SavedModelSummary, read_saved_model
 from hubexport.validation.artifact import LoadedEncoder
 from hubexport.validation.cases import TYPES, Case, random_cases
 from hubexport.validation.devices import Device, Precision
-from hubexport.validation.graph_dtype import dtype_of_graph
 from hubexport.validation.reference_file import Reference
 from hubexport.validation.sizes import POSITION_LIMIT, sizes_of
 from hubexport.validation.tolerance import ON_XLA_CPU, UNIT_ROUNDOFF, Tolerance
@@ -138,9 +138,9 @@ class Context:
 
     @functools.cached_property
     def dtype(self) -> str:
-        """What the encoder multiplies matrices in, as its graph says; see `dtype_of_graph`."""
+        """What the encoder multiplies matrices in, as its graph says; see `dtype_of_products`."""
         assert self.saved_model is not None
-        return dtype_of_graph(self.saved_model)
+        return dtype_of_products(self.saved_model, UNIT_ROUNDOFF)
 
     def tolerance(self, sequence_length: int, *, compiled: bool = False) -> Tolerance:
         """The limits for sequences of that length; `compiled` by XLA or not."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hubexport.files import replaced
 from hubexport.validation.cases import Case
 from hubexport.validation.reference_checks import (
     OUTPUTS,
@@ -112,24 +111,15 @@ def write_reference(
         **dataclasses.asdict(provenance),
         "cases": [{"name": case.name, "texts": case.texts} for case in cases],
     }
-    partial = ""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(".partial", f".{path.name[:40]}.", path.parent)
-        os.close(descriptor)
-        save_file(tensors, partial, metadata={HEADER: json.dumps(header, ensure_ascii=False)})
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-        partial = ""
+        with replaced(path) as partial:
+            save_file(tensors, partial, metadata={HEADER: json.dumps(header, ensure_ascii=False)})
     except (OSError, SafetensorError) as error:
         raise ReferenceError(
             "the reference cannot be written",
             [("file", str(path)), ("system", getattr(error, "strerror", "") or str(error))],
             "make room, or choose a path that you may write to.",
         ) from error
-    finally:
-        if partial:
-            Path(partial).unlink(missing_ok=True)
 
 
 def read_reference(path: Path) -> Reference:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
+
+_LONGEST = 300
+_OF_NODE = re.compile(r"^(.+)\n\s*\[\[\{\{", re.MULTILINE)
 
 Value = float | int | str | None
 
@@ -124,6 +128,18 @@ def not_run(name: str, why: str) -> GateResult:
 def at_most(what: str, figure: float, limit: float) -> Measurement:
     """A number that may be so large at most; a NaN never is."""
     return Measurement(what, bool(figure <= limit), float(figure), float(limit))
+
+
+def failure(what: str, error: BaseException) -> Measurement:
+    """What did not work, with the line of the error that says why."""
+    return Measurement(what, False, in_a_line(error))
+
+
+def in_a_line(error: BaseException) -> str:
+    """What an error says: of those of graphs the line in front of the node's name, or the first."""
+    of_node = _OF_NODE.search(str(error))
+    lines = [of_node[1]] if of_node else str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip() if lines else ''}"[:_LONGEST]
 
 
 def _plain(value: Any) -> Any:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hubexport.children import child_environment
+from hubexport.children import run_python
 from hubexport.errors import HubexportError
 from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.saved_model.record import find_record, load_record, replace_record
@@ -39,12 +38,9 @@ def measure_throughput(saved_model: Path, device: str = "cpu") -> dict[str, Any]
     Raises:
       HubexportError: it cannot be run.
     """
-    command = [sys.executable, "-m", __name__, str(saved_model), device]
-    done = subprocess.run(
-        command, env=child_environment(), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
+    done = run_python(["-m", __name__, str(saved_model), device])
+    if done.status:
+        lines = done.last_lines(1)
         raise HubexportError(
             "the throughput cannot be measured",
             [("artifact", str(saved_model)), ("found", lines[-1] if lines else "no message")],

@@ -17,8 +17,8 @@ import pytest
 
 from hubexport import cli, load_record
 from hubexport.commands.validate import GATES
+from hubexport.saved_model.identity import artifact_identity
 from hubexport.saved_model.record import RECORD_PATH
-from hubexport.validation.identity import artifact_identity
 from hubexport.validation.reference_file import read_reference, write_reference
 from hubexport.validation.report import Report, now, read_report, write_report
 from hubexport.validation.results import at_most, judge

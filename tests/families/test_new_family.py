@@ -23,8 +23,8 @@ from hubexport.families.transforms import Columns
 from hubexport.networks.config import EncoderConfig
 from hubexport.saved_model.record import load_record
 from hubexport.validation.reference_file import read_reference
-from hubexport.validation.references.making import make_reference
-from hubexport.validation.validating import run_gates
+from hubexport.validation.references.job import make_reference
+from hubexport.validation.runner import run_gates
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -21,7 +21,7 @@ from hubexport.validation.context import Context
 from hubexport.validation.reference_file import read_reference
 from hubexport.validation.report import Report
 from hubexport.validation.results import FAILED
-from hubexport.validation.validating import run_gates
+from hubexport.validation.runner import run_gates
 
 Values = dict[str, np.ndarray]
 

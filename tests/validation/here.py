@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hubexport.validation import apart
+from hubexport.validation import processes
 from hubexport.validation.report import read_report
 
 
@@ -16,10 +16,10 @@ from hubexport.validation.report import read_report
 def gates_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gates run in this process, which has imported TensorFlow."""
 
-    def run(request: apart.Request, scratch: Path, done: object) -> object:
+    def run(request: processes.Request, scratch: Path, done: object) -> object:
         files = [str(scratch / name) for name in ("request", "report")]
         Path(files[0]).write_text(json.dumps(dataclasses.asdict(request)))
-        apart.main(files)
+        processes.main(files)
         return read_report(Path(files[1]))
 
-    monkeypatch.setattr(apart, "_run", run)
+    monkeypatch.setattr(processes, "_run", run)

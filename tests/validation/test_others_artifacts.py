@@ -10,7 +10,7 @@ import pytest
 
 from hubexport import cli
 from hubexport.errors import HubexportError
-from hubexport.validation.identity import artifact_identity
+from hubexport.saved_model.identity import artifact_identity
 from hubexport.validation.report import read_report
 from tests import tiny
 from tests.artifacts import make_reference

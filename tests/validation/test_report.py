@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from hubexport.errors import HubexportError
-from hubexport.validation.report import Report, now, read_report, write_report
-from hubexport.validation.report_table import render_table
+from hubexport.validation.report import Report, now, read_report, render_table, write_report
 from hubexport.validation.results import GateResult, Measurement, at_most, judge, not_run
 
 SECONDS = 1.25

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from hubexport.errors import HubexportError
+from hubexport.files import replaced
 
 _SHOWN = 6  # lines of a difference
 
@@ -21,14 +20,10 @@ def write(files: Mapping[str, str], directory: Path) -> None:
     """
     for name, text in files.items():
         path = directory / name
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, "utf-8", newline="\n")
-            os.replace(partial, path)
+            with replaced(path) as partial:
+                partial.write_text(text, "utf-8", newline="\n")
         except OSError as error:
-            with contextlib.suppress(OSError):  # it may not be there, nor its directory
-                partial.unlink()
             raise HubexportError(
                 "a page cannot be written",
                 [("page", str(path)), ("system", error.strerror or str(error))],

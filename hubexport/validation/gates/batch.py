@@ -10,10 +10,15 @@ from hubexport.validation.artifact import Outputs
 from hubexport.validation.cases import Case, Tensors, padded_left
 from hubexport.validation.context import Context
 from hubexport.validation.figures import compare
-from hubexport.validation.gates.failing import failure
-from hubexport.validation.results import GateResult, Measurement, judge
+from hubexport.validation.results import GateResult, Measurement, failure, judge
 
 NAME = "batch"
+SUMMARY = "rows do not depend on each other, nor on the length of padding"
+NEEDS = ("encoder",)
+LOADED = True
+APART = False
+EACH_PRECISION = False
+
 _MORE_PADDING = 5
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from hubexport.validation.context import Context
-from hubexport.validation.gates.failing import failure
-from hubexport.validation.results import GateResult, Measurement, judge
+from hubexport.validation.results import GateResult, Measurement, failure, judge
 
 NAME = "determinism"
+SUMMARY = "the same inputs give the same bits"
+NEEDS = ("encoder",)
+LOADED = True
+APART = False
+EACH_PRECISION = False
+
 _RUNS = 3
 
 

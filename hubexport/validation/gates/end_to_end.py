@@ -18,9 +18,9 @@ from hubexport.validation.cases import TYPES, Case
 from hubexport.validation.context import Context
 from hubexport.validation.expected import expected_outputs
 from hubexport.validation.figures import compare
-from hubexport.validation.gates.preprocessor_use import in_dataset
-from hubexport.validation.gates.reference_texts import preprocess, text_cases
-from hubexport.validation.gates.text_preprocessor import (
+from hubexport.validation.gates.text.calls import in_dataset
+from hubexport.validation.gates.text.cases import preprocess, text_cases
+from hubexport.validation.gates.text.client import (
     ArtifactError,
     Packed,
     TextPreprocessor,
@@ -34,6 +34,12 @@ from hubexport.validation.sentences import MLM_SENTENCES
 from hubexport.validation.sizes import fitting
 
 NAME = "end to end"
+SUMMARY = "text -> preprocessor -> encoder against the reference's pipeline"
+NEEDS = ("encoder", "preprocessor")
+LOADED = True
+APART = False
+EACH_PRECISION = True
+
 _LENGTH = 32
 _FEW = 4
 

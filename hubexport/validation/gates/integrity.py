@@ -20,6 +20,12 @@ from hubexport.validation.context import Context
 from hubexport.validation.results import GateResult, Measurement, judge
 
 NAME = "integrity"
+SUMMARY = "checksums, finite values, the files that the record tells of"
+NEEDS = ("encoder",)
+LOADED = False
+APART = False
+EACH_PRECISION = False
+
 _LARGEST_PROGRAM = 2**31 - 1
 """Bytes that a protocol buffer may have."""
 

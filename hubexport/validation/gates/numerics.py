@@ -12,13 +12,17 @@ from hubexport.validation.causes import Divergence, explain
 from hubexport.validation.context import Context
 from hubexport.validation.expected import expected_outputs
 from hubexport.validation.figures import compare
-from hubexport.validation.gates.failing import failure
 from hubexport.validation.reference_checks import HEAD_OUTPUTS
 from hubexport.validation.reference_file import layer_name
-from hubexport.validation.results import GateResult, Measurement, judge, not_run
+from hubexport.validation.results import GateResult, Measurement, failure, judge, not_run
 from hubexport.validation.tolerance import Tolerance
 
 NAME = "numerics"
+SUMMARY = "every output and layer against --reference"
+NEEDS = ("encoder",)
+LOADED = True
+APART = False
+EACH_PRECISION = True
 
 
 def run(context: Context) -> GateResult:

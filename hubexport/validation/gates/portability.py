@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from hubexport.children import run_python
 from hubexport.errors import some_of
 from hubexport.saved_model.ops import CORE, UNKNOWN
 from hubexport.validation import programs
@@ -18,12 +17,17 @@ from hubexport.validation.artifact import Outputs, flatten
 from hubexport.validation.cases import Tensors, encoder_inputs
 from hubexport.validation.context import Context
 from hubexport.validation.figures import compare
-from hubexport.validation.gates.failing import failure
-from hubexport.validation.gates.preprocessor_graph import ANY_CPU
-from hubexport.validation.results import GateResult, Measurement, judge
+from hubexport.validation.gates.text.graph import ANY_CPU
+from hubexport.validation.results import GateResult, Measurement, failure, judge
 from hubexport.validation.tolerance import Tolerance
 
 NAME = "portability"
+SUMMARY = "fresh process, re-export, XLA, no devices, Assert or Python in the graph"
+NEEDS = ("encoder",)
+LOADED = False
+APART = True
+EACH_PRECISION = False
+
 _PROGRAM = Path(programs.__file__).with_name("user.py")
 _TO_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 _COMPILED_SHAPE = (2, 16)
@@ -118,14 +122,11 @@ def _run_program(
     """
     inputs_file, outputs_file = context.scratch / "inputs.npz", context.scratch / "outputs.npz"
     np.savez(inputs_file, **encoder_inputs(inputs))  # type: ignore[arg-type]
-    command = [sys.executable, str(_PROGRAM), str(saved_model), str(inputs_file)]
-    command += [str(outputs_file), *([str(re_export)] if re_export else [])]
-    done = subprocess.run(
-        command, env=_environment(context.device.name), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        last = lines[-1].strip() if lines else f"exit status {done.returncode}"
+    arguments = [str(_PROGRAM), str(saved_model), str(inputs_file), str(outputs_file)]
+    arguments += [str(re_export)] if re_export else []
+    done = run_python(arguments, _environment(context.device.name))
+    if done.status:
+        last = "".join(done.last_lines(1)).strip() or f"exit status {done.status}"
         raise RuntimeError(f"a program that loads it failed: {last}")
     with np.load(outputs_file, allow_pickle=False) as outputs:
         return dict(outputs)

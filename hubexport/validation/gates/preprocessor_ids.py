@@ -18,11 +18,17 @@ from hubexport.tokenizers.difficult_texts import DIFFICULT_TEXTS
 from hubexport.tokenizers.hugging_face import TOKENIZER_JSON
 from hubexport.validation.cases import ENCODER_INPUTS, Case
 from hubexport.validation.context import Context
-from hubexport.validation.gates.reference_texts import Preprocessed, preprocess, text_cases
-from hubexport.validation.gates.text_preprocessor import ArtifactError, TextPreprocessor
+from hubexport.validation.gates.text.cases import Preprocessed, preprocess, text_cases
+from hubexport.validation.gates.text.client import ArtifactError, TextPreprocessor
 from hubexport.validation.results import GateResult, Measurement, at_most, judge, not_run
 
 NAME = "preprocessor ids"
+SUMMARY = "ids against the reference's, or --reference_tokenizer"
+NEEDS = ("preprocessor",)
+LOADED = False
+APART = False
+EACH_PRECISION = False
+
 _MANY = 4  # one text of so many with other ids is no rare exception: as the export's own test
 _SHOWN = 3
 

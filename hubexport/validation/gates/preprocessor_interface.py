@@ -13,11 +13,8 @@ from hubexport.errors import some_of
 from hubexport.tokenizers.difficult_texts import DIFFICULT_TEXTS
 from hubexport.validation.cases import ENCODER_INPUTS
 from hubexport.validation.context import Context
-from hubexport.validation.gates.preprocessor_graph import graph_measurements
-from hubexport.validation.gates.preprocessor_packing import packing_measurements
-from hubexport.validation.gates.preprocessor_parts import optional_parts, pack_forms
-from hubexport.validation.gates.preprocessor_use import use_measurements
-from hubexport.validation.gates.text_preprocessor import (
+from hubexport.validation.gates.text.calls import optional_parts, pack_forms, use_measurements
+from hubexport.validation.gates.text.client import (
     SPECIAL_TOKENS,
     ArtifactError,
     TextPreprocessor,
@@ -29,9 +26,17 @@ from hubexport.validation.gates.text_preprocessor import (
     shape_of_packed,
     strings,
 )
+from hubexport.validation.gates.text.graph import graph_measurements
+from hubexport.validation.gates.text.packing import packing_measurements
 from hubexport.validation.results import GateResult, Measurement, at_most, judge
 
 NAME = "preprocessor interface"
+SUMMARY = "TF-Hub's: ids, packing, bad text, Dataset.map"
+NEEDS = ("preprocessor",)
+LOADED = False
+APART = False
+EACH_PRECISION = False
+
 
 ODD_TEXTS: dict[str, list[bytes]] = {
     "an empty batch": [],

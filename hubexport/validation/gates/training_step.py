@@ -10,11 +10,16 @@ import numpy as np
 from hubexport.validation.artifact import LoadedEncoder
 from hubexport.validation.cases import Tensors
 from hubexport.validation.context import Context
-from hubexport.validation.gates.failing import failure
-from hubexport.validation.gates.losses import loss_of
-from hubexport.validation.results import GateResult, Measurement, judge, not_run
+from hubexport.validation.gates.training import loss_of
+from hubexport.validation.results import GateResult, Measurement, failure, judge, not_run
 
 NAME = "training step"
+SUMMARY = "a persistent tape, and a step of gradient descent"
+NEEDS = ("encoder",)
+LOADED = True
+APART = True
+EACH_PRECISION = False
+
 _ROWS = 2
 _SHARE = 0.01
 """Of the loss that the step would take off if the loss were linear; some of it must come off."""

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hubexport.errors import HubexportError
-from hubexport.validation.pjrt.client import PLATFORMS, Client
-from hubexport.validation.report import Report, write_report
-from hubexport.validation.report_table import render_table
+from hubexport.stablehlo.client import PLATFORMS, Client
+from hubexport.validation.report import Report, render_table, write_report
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,12 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from hubexport.errors import UsageError
+from hubexport.saved_model.identity import artifact_identity
 from hubexport.saved_model.target import staged_directory
-from hubexport.validation.cases import Case
-from hubexport.validation.context import Context
-from hubexport.validation.expected import expected_outputs
-from hubexport.validation.identity import artifact_identity
-from hubexport.validation.pjrt.manifest import (
+from hubexport.stablehlo.manifest import (
     PRECISIONS,
     SIZES,
     CaseFiles,
@@ -26,12 +23,15 @@ from hubexport.validation.pjrt.manifest import (
     Program,
     write_manifest,
 )
-from hubexport.validation.pjrt.tensor_files import (
+from hubexport.stablehlo.tensor_files import (
     FileSpec,
     TensorSet,
     TensorSpec,
     write_tensors,
 )
+from hubexport.validation.cases import Case
+from hubexport.validation.context import Context
+from hubexport.validation.expected import expected_outputs
 from hubexport.validation.provenance import describe
 from hubexport.validation.reference_checks import HEAD_OUTPUTS
 from hubexport.version import __version__
@@ -93,7 +93,7 @@ class _Writer:
     """Fills a bundle's directory."""
 
     def __init__(self, context: Context, directory: Path, limit: int, *, with_values: bool):
-        from hubexport.validation.pjrt.lowering import Weights
+        from hubexport.stablehlo.lowering import Weights
 
         self._context, self._directory, self._limit = context, directory, limit
         self._with_values = with_values
@@ -121,7 +121,7 @@ class _Writer:
                 yield name, load()
 
     def _lower(self, shapes: dict[str, tuple[int, ...]]) -> Iterator[int]:
-        from hubexport.validation.pjrt.lowering import lower
+        from hubexport.stablehlo.lowering import lower
 
         encoder = self._context.encoder
         heads = [name for name in encoder.heads if shapes.keys() >= set(encoder.takes(name))]

@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import some_of
+from hubexport.stablehlo.client import Client
+from hubexport.stablehlo.loading import LoadedBundle
+from hubexport.stablehlo.manifest import IDS, PRECISIONS, CaseFiles, Manifest
 from hubexport.validation.cases import Case
 from hubexport.validation.causes import Divergence, explain
 from hubexport.validation.figures import compare
-from hubexport.validation.gates.failing import failure
-from hubexport.validation.pjrt.client import Client
-from hubexport.validation.pjrt.loading import LoadedBundle
-from hubexport.validation.pjrt.manifest import IDS, PRECISIONS, CaseFiles, Manifest
 from hubexport.validation.report import Report, now
-from hubexport.validation.results import GateResult, Measurement, judge, not_run
+from hubexport.validation.results import GateResult, Measurement, failure, judge, not_run
 from hubexport.validation.tolerance import ON_XLA_CPU, UNIT_ROUNDOFF, Tolerance
 from hubexport.version import __version__
 

@@ -1,1 +1,4 @@
-"""Makers of reference outputs, each by an implementation that is not hubexport's."""
+"""Outputs of other implementations, to compare with.
+
+Begin with `job.make_reference`; `sources` lists who can make one.
+"""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import HubexportError, VocabularyError, some_of
-from hubexport.validation.references.maker import first_line
+from hubexport.validation.references.sources import first_line
 
 _WHOLE = "tokenizer.json"
 _SETTINGS = "tokenizer_config.json"

@@ -15,7 +15,7 @@ from hubexport.families.opening import Opened
 from hubexport.validation.cases import ENCODER_INPUTS, Case
 from hubexport.validation.reference_checks import HEAD_OUTPUTS, sizes_of_axes
 from hubexport.validation.reference_file import OUTPUTS, ReferenceError, layer_name
-from hubexport.validation.references.maker import SIZES, Outputs, Request, first_line
+from hubexport.validation.references.sources import SIZES, Outputs, Request, first_line
 
 ONLY_CASE = "recorded"
 """Name of the case where the arrays are called `inputs/...` and `outputs/...`."""
@@ -24,7 +24,7 @@ MASKED_IDS = "masked_lm_ids"
 
 
 def open_model(request: Request) -> RecordedModel:
-    """Reads the recorded arrays; see `maker.Model`.
+    """Reads the recorded arrays; see `sources.Model`.
 
     Raises:
       ReferenceError: the file cannot be read, or holds other arrays than it should.
@@ -34,7 +34,7 @@ def open_model(request: Request) -> RecordedModel:
 
 
 class RecordedModel:
-    """See `maker.Model`."""
+    """See `sources.Model`."""
 
     def __init__(self, request: Request):
         assert request.outputs_file is not None

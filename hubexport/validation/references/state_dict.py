@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import CheckpointError
-from hubexport.validation.references.maker import first_line
+from hubexport.validation.references.sources import first_line
 
 _NESTED = ("state_dict", "model_state_dict", "model")
 _ERRORS = (

@@ -23,8 +23,8 @@ from hubexport.validation.cases import Case
 from hubexport.validation.reference_file import layer_name
 from hubexport.validation.references import fairseq
 from hubexport.validation.references.hugging_face_tokenizer import HuggingFaceTokenizer, says_how
-from hubexport.validation.references.maker import SIZES, Outputs, Request, first_line
 from hubexport.validation.references.sentence_transformers import sentence_embedding
+from hubexport.validation.references.sources import SIZES, Outputs, Request, first_line
 from hubexport.validation.references.state_dict import read_state_dict
 from hubexport.validation.references.texts import make_cases
 
@@ -32,7 +32,7 @@ _POOLER = re.compile(r"(\w+\.)?pooler\..*")
 
 
 def open_model(request: Request) -> TransformersModel:
-    """Loads the checkpoint; see `maker.Model`.
+    """Loads the checkpoint; see `sources.Model`.
 
     Raises:
       ConfigurationError: it is of no family that transformers has, or it cannot build it.
@@ -44,7 +44,7 @@ def open_model(request: Request) -> TransformersModel:
 
 
 class TransformersModel:
-    """See `maker.Model`."""
+    """See `sources.Model`."""
 
     def __init__(self, request: Request):
         import torch

@@ -13,7 +13,7 @@ from hubexport.cards.allowed import LICENCES
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering.formats import FORMATS, Files
 from hubexport.cards.schema import Card
-from hubexport.validation.recording import summary
+from hubexport.validation.record_entries import summary
 from hubexport.validation.report import Report
 from hubexport.validation.results import at_most, judge, not_run
 from tests.cards.rendering.programs import ADDRESSES

@@ -18,8 +18,8 @@ transformers = pytest.importorskip("transformers")
 from hubexport.saved_model.record import load_record  # noqa: E402
 from hubexport.validation.cases import Case  # noqa: E402
 from hubexport.validation.gates import preprocessor_ids, preprocessor_interface  # noqa: E402
-from hubexport.validation.gates.packing_rule import shared_room  # noqa: E402
-from hubexport.validation.gates.preprocessor_graph import graph_measurements  # noqa: E402
+from hubexport.validation.gates.text.graph import graph_measurements  # noqa: E402
+from hubexport.validation.gates.text.packing import shared_room  # noqa: E402
 from hubexport.validation.reference_file import (  # noqa: E402
     Provenance,
     Reference,

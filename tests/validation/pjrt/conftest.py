@@ -63,7 +63,7 @@ def bundle(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path
 def client() -> Any:
     """JAX's CPU device in this process, which compiles a program once only."""
     pytest.importorskip("jax", reason="JAX is not installed")
-    from hubexport.validation.pjrt.client import Client
+    from hubexport.stablehlo.client import Client
 
     class CachingClient(Client):
         compiled: ClassVar[dict[str, Any]] = {}

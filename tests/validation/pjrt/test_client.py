@@ -16,7 +16,7 @@ pytest.importorskip("jax", reason="JAX is not installed")
 def test_versions_that_were_not_tried(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import jax
 
-    from hubexport.validation.pjrt.client import Client
+    from hubexport.stablehlo.client import Client
 
     monkeypatch.setattr(jax, "__version__", version)
     with pytest.raises(HubexportError, match="not supported") as refused:
@@ -27,7 +27,7 @@ def test_versions_that_were_not_tried(version: str, monkeypatch: pytest.MonkeyPa
 def test_the_extra_and_the_check_agree() -> None:
     import re
 
-    from hubexport.validation.pjrt import client
+    from hubexport.stablehlo import client
 
     oldest, newer = (".".join(map(str, each)) for each in (client.OLDEST, client.NEWER))
     text = (ROOT / "pyproject.toml").read_text("utf-8")
@@ -49,7 +49,7 @@ sys.exit(main(sys.argv[1:]))
 def test_run_in_child_without_jax(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
-    from hubexport.validation.pjrt.child import run_in_child
+    from hubexport.validation.pjrt.job import run_in_child
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(HubexportError, match=r"hubexport\[pjrt\]"):

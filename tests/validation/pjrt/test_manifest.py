@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from hubexport.errors import HubexportError
-from hubexport.validation.pjrt.manifest import read_manifest, write_manifest
-from hubexport.validation.pjrt.tensor_files import read_bytes, read_tensors
+from hubexport.stablehlo.manifest import read_manifest, write_manifest
+from hubexport.stablehlo.tensor_files import read_bytes, read_tensors
 
 Fields = dict[str, Any]
 

@@ -14,7 +14,7 @@ import pytest
 
 import hubexport
 from hubexport.errors import HubexportError
-from hubexport.validation.pjrt.child import run_in_child
+from hubexport.validation.pjrt.job import run_in_child
 from hubexport.validation.pjrt.run import run_bundle
 from hubexport.validation.report import Report, read_report
 from hubexport.validation.results import FAILED, NOT_RUN, PASSED, GateResult

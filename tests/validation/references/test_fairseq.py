@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hubexport.errors import CheckpointError, TensorMismatchError
-from hubexport.validation.references.making import make_reference
+from hubexport.validation.references.job import make_reference
 from tests.validation.references.expected import LEFT_PADDED, RANDOM_CASES, assert_outputs
 
 if TYPE_CHECKING:

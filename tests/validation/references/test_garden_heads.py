@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hubexport.errors import TensorMismatchError
-from hubexport.validation.references.making import make_reference
+from hubexport.validation.references.job import make_reference
 from tests import tiny
 from tests.validation.references.expected import assert_outputs
 

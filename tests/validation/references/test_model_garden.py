@@ -16,7 +16,7 @@ from hubexport.errors import (
     HubexportError,
     TensorMismatchError,
 )
-from hubexport.validation.references.making import make_reference
+from hubexport.validation.references.job import make_reference
 from tests import tiny
 from tests.material import material
 from tests.validation.references.expected import RANDOM_CASES, assert_outputs

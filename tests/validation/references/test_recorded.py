@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from hubexport.errors import ConfigurationError
 from hubexport.validation.reference_file import ReferenceError, read_reference
-from hubexport.validation.references.making import make_reference
+from hubexport.validation.references.job import make_reference
 from tests import tiny
 
 Arrays = dict[str, np.ndarray]

@@ -50,7 +50,7 @@ def hugging_face(vocab_file: Path) -> Any:
 @pytest.fixture(scope="module")
 def garden(vocab_file: Path) -> Any:
     pytest.importorskip("official.nlp.tools.tokenization", reason="Model Garden is not installed")
-    from hubexport.validation.references.garden_tokenizer import GardenTokenizer
+    from hubexport.validation.references.model_garden.tokenizer import GardenTokenizer
 
     return GardenTokenizer(vocab_file, True)
 
@@ -172,8 +172,8 @@ def test_a_vocabulary_alone_does_not_say_whether_it_is_cased(
 ) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("official.nlp.tools.tokenization")
-    from hubexport.validation.references.garden_tokenizer import GardenTokenizer
     from hubexport.validation.references.hugging_face_tokenizer import HuggingFaceTokenizer
+    from hubexport.validation.references.model_garden.tokenizer import GardenTokenizer
 
     alone = tmp_path / "vocab.txt"
     alone.write_bytes(vocab_file.read_bytes())

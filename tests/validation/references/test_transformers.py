@@ -21,7 +21,7 @@ from hubexport.errors import (
     TensorMismatchError,
 )
 from hubexport.validation.reference_file import ReferenceError
-from hubexport.validation.references.making import make_reference
+from hubexport.validation.references.job import make_reference
 from tests.material import material
 from tests.validation.references.expected import RANDOM_CASES, assert_outputs
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hubexport.errors import TensorMismatchError
-from hubexport.validation.references.making import make_reference
+from hubexport.validation.references.job import make_reference
 from tests.validation.references.expected import LEFT_PADDED, RANDOM_CASES, assert_outputs
 
 if TYPE_CHECKING:
