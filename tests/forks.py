@@ -24,7 +24,7 @@ HUBEXPORT = (
     "from hubexport.lean_tensorflow import lean_tensorflow\n"
     "with lean_tensorflow():\n    import tensorflow\n"
     "import hubexport.cli, hubexport.exporting.encoder, hubexport.exporting.network\n"
-    "import hubexport.saved_model.saving, hubexport.validation.validate\n"
+    "import hubexport.saved_model.saving, hubexport.validation.job\n"
 )
 """What exports import."""
 SECONDS = 240  # after which a program is given up

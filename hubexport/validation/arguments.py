@@ -16,6 +16,7 @@ from hubexport.validation.gates import NAMES
 
 RUNTIMES = ("tensorflow", "pjrt")
 
+_WITH_ARTICLE = {"encoder": "an encoder", "preprocessor": "a preprocessor"}
 _NEEDED = {
     "encoder": ("architecture", "checkpoint", "heads", "pooler", "saved_model", "tensors"),
     "preprocessor": ("saved_model", "tokenizer"),
@@ -98,11 +99,11 @@ def tokenizer_directory(path: PathLike | None) -> Path | None:
     """The directory of a tokenizer; None for None.
 
     Raises:
-      UsageError: it is none.
+      UsageError: it is not one.
     """
     if path is not None and not Path(path).is_dir():
         raise UsageError(
-            "the reference tokenizer is no directory",
+            "the reference tokenizer is not a directory",
             [("--reference_tokenizer", str(path))],
             "pass a directory with tokenizer files.",
         )
@@ -131,7 +132,7 @@ def record_of(directory: Path | None, kind: str) -> dict[str, Any] | None:
     if record["kind"] != kind:
         flag = {"encoder": "--saved_model", "preprocessor": "--preprocessor"}[kind]
         raise UsageError(
-            f"{flag} is no {kind}",
+            f"{flag} is not {_WITH_ARTICLE[kind]}",
             [(flag, str(directory)), ("its record says", str(record["kind"]))],
             "exchange --saved_model and --preprocessor.",
         )

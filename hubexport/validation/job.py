@@ -19,12 +19,13 @@ from hubexport.validation.arguments import (
 )
 from hubexport.validation.gates import GATES, NAMES
 from hubexport.validation.pjrt.job import validate_on_pjrt
-from hubexport.validation.processes import Request, run_apart
+from hubexport.validation.processes import run_processes
 from hubexport.validation.provenance import check_same_checkpoint
 from hubexport.validation.record_entries import add_to_record
 from hubexport.validation.reference_file import read_reference
 from hubexport.validation.report import Report, read_report, write_report
 from hubexport.validation.results import NOT_RUN
+from hubexport.validation.runner import Request
 
 
 def validate(
@@ -90,7 +91,7 @@ def validate(
             only=names,
         )
         with steps_bar("gates", len(names), show=show_progress) as advance:
-            result = run_apart(request, advance)
+            result = run_processes(request, advance)
     if report is not None:
         write_report(result, Path(report))
     if update_record:

@@ -23,30 +23,16 @@ from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.saved_model.identity import artifact_identity
 from hubexport.saved_model.record import find_record
 from hubexport.validation.gates import GATES, NAMES
-from hubexport.validation.reference_file import read_reference
 from hubexport.validation.report import Report, now, read_report, write_report
 from hubexport.validation.results import FAILED, GateResult, Measurement, not_run
-from hubexport.validation.runner import run_gates
+from hubexport.validation.runner import Request, run_gates
 from hubexport.version import __version__
 
 _DONE = "done: "
 _SHOWN = 8  # lines of what a process said before it died
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What `run_gates` is to be called with; paths as text."""
-
-    saved_model: str | None
-    preprocessor: str | None
-    reference: str | None
-    reference_tokenizer: str | None
-    device: str
-    tpu: str | None
-    only: Sequence[str]
-
-
-def run_apart(request: Request, done: Callable[[], object] = lambda: None) -> Report:
+def run_processes(request: Request, done: Callable[[], object] = lambda: None) -> Report:
     """Runs the gates of a request; one report.
 
     Args:
@@ -159,23 +145,8 @@ def main(arguments: Sequence[str]) -> None:
     """Runs one group, in the process that was started for it."""
     request = Request(**json.loads(Path(arguments[0]).read_text("utf-8")))
     target = Path(arguments[1])
-    saved_model, preprocessor, tokenizer = (
-        None if path is None else Path(path)
-        for path in (request.saved_model, request.preprocessor, request.reference_tokenizer)
-    )
     try:
-        report = run_gates(
-            saved_model=saved_model,
-            preprocessor=preprocessor,
-            record=find_record(saved_model),
-            preprocessor_record=find_record(preprocessor),
-            reference=read_reference(Path(request.reference)) if request.reference else None,
-            reference_tokenizer=tokenizer,
-            device=request.device,
-            tpu=request.tpu,
-            only=request.only,
-            done=lambda name: print(f"{_DONE}{name}", flush=True),
-        )
+        report = run_gates(request, lambda name: print(f"{_DONE}{name}", flush=True))
     except HubexportError as error:
         fields: dict[str, Any] = {
             "problem": error.problem, "facts": error.facts, "hint": error.hint

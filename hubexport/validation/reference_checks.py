@@ -42,7 +42,7 @@ def read_case(fields: Mapping[str, Any], names: Sequence[str], file: Any) -> Cas
     """A case, its inputs checked.
 
     Raises:
-      KeyError, TypeError, ValueError: it is none that a model could be run on.
+      KeyError, TypeError, ValueError: a model could not be run on it.
     """
     name = fields["name"]
     prefix = f"{name}/inputs/"

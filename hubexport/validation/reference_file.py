@@ -135,7 +135,7 @@ def read_reference(path: Path) -> Reference:
             metadata = file.metadata() or {}
             if HEADER not in metadata:
                 raise ReferenceError(
-                    "the file is no reference",
+                    "the file is not a reference",
                     [("file", str(path)), ("found", "safetensors without the header " + HEADER)],
                     "make one with `hubexport reference`.",
                 )

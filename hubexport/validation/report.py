@@ -103,7 +103,7 @@ def write_report(report: Report, path: Path) -> None:
     Raises:
       HubexportError: it cannot be written.
     """
-    # Numbers that are not finite are words already: Infinity and NaN are no JSON.
+    # Numbers that are not finite are words already: Infinity and NaN are not JSON.
     text = json.dumps(report.record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         with replaced(path) as partial:
@@ -125,7 +125,7 @@ def read_report(path: Path) -> Report:
     try:
         fields = json.loads(path.read_text("utf-8"))
         if not isinstance(fields, dict):
-            raise TypeError("JSON that is no object")
+            raise TypeError("JSON that is not an object")
         return Report.from_record(fields)
     except OSError as error:
         found = error.strerror or str(error)
@@ -144,14 +144,14 @@ def read_report(path: Path) -> Report:
 def _word(fields: Mapping[str, Any], name: str) -> str:
     value = fields[name]
     if not isinstance(value, str):
-        raise TypeError(f"{name}: {value!r}, which is no string")
+        raise TypeError(f"{name}: {value!r}, which is not a string")
     return value
 
 
 def _mapping(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = fields[name]
     if not isinstance(value, dict):
-        raise TypeError(f"{name}: {value!r}, which is no object")
+        raise TypeError(f"{name}: {value!r}, which is not an object")
     return value
 
 

@@ -2,64 +2,75 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from hubexport.errors import HubexportError
 from hubexport.saved_model.identity import artifact_identity
+from hubexport.saved_model.record import find_record
 from hubexport.validation.context import Context
 from hubexport.validation.devices import Device, connect
-from hubexport.validation.gates import GATES, interface
+from hubexport.validation.gates import GATES, NAMES, interface
 from hubexport.validation.provenance import describe
-from hubexport.validation.reference_file import Reference
+from hubexport.validation.reference_file import read_reference
 from hubexport.validation.report import Report, now
 from hubexport.validation.results import FAILED, GateResult, Measurement, not_run
 
-Done = Callable[[str], object]
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What gates are run on; paths as text, so that it can be handed to another process.
+
+    Attributes:
+      saved_model, preprocessor: directories; at least one.
+      reference: a file, checked to be of the same checkpoint.
+      reference_tokenizer: a directory of tokenizer files.
+      device, tpu: see `connect`.
+      only: names of gates.
+    """
+
+    saved_model: str | None = None
+    preprocessor: str | None = None
+    reference: str | None = None
+    reference_tokenizer: str | None = None
+    device: str = "cpu"
+    tpu: str | None = None
+    only: Sequence[str] = NAMES
 
 
-def run_gates(
-    *,
-    saved_model: Path | None,
-    preprocessor: Path | None,
-    record: Mapping[str, Any] | None,
-    preprocessor_record: Mapping[str, Any] | None,
-    reference: Reference | None,
-    reference_tokenizer: Path | None,
-    device: str = "cpu",
-    tpu: str | None = None,
-    only: Sequence[str] | None = None,
-    done: Done = lambda name: None,
-) -> Report:
+def run_gates(request: Request, done: Callable[[str], object] = lambda name: None) -> Report:
     """Runs the gates that what is given makes possible, in this process.
 
     Args:
-      saved_model, preprocessor: directories; at least one.
-      record, preprocessor_record: theirs, None for artifacts without one.
-      reference: checked to be of the same checkpoint.
-      reference_tokenizer: a directory of tokenizer files.
-      device, tpu: see `connect`.
-      only: names of gates; None for all.
       done: called with each gate's name after it ran.
 
     Raises:
-      HubexportError: the device cannot be used.
+      HubexportError: the device cannot be used, or a file not be read.
     """
-    connected = connect(device, tpu)
+    connected = connect(request.device, request.tpu)
+    saved_model, preprocessor, reference, tokenizer = (
+        None if path is None else Path(path)
+        for path in (
+            request.saved_model,
+            request.preprocessor,
+            request.reference,
+            request.reference_tokenizer,
+        )
+    )
     context = Context(
         saved_model,
         preprocessor,
-        record,
-        preprocessor_record,
-        reference,
-        reference_tokenizer,
+        find_record(saved_model),
+        find_record(preprocessor),
+        read_reference(reference) if reference else None,
+        tokenizer,
         connected,
         connected.precisions[0],
     )
-    gates = [gate for gate in GATES if only is None or gate.NAME in only]
+    gates = [gate for gate in GATES if gate.NAME in request.only]
     problem = ""
     results: list[GateResult] = []
     try:

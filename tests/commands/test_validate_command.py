@@ -407,7 +407,7 @@ def errors(work: Work, tmp_path: Path) -> dict[str, tuple[list[str], int, list[s
             2,
             ["--gates: speed, size; there are integrity, interface, numerics"],
         ),
-        "exchanged": (exchanged, 2, ["--saved_model is no encoder", "exchange"]),
+        "exchanged": (exchanged, 2, ["--saved_model is not an encoder", "exchange"]),
         "no encoder": ([f"{before}={tmp_path / 'absent'}"], 1, ["absent/saved_model.pb"]),
         "empty": ([encoder, f"--preprocessor={tmp_path / 'empty'}"], 1, ["empty/saved_model.pb"]),
         "tpu without a device": ([encoder, "--tpu=local"], 2, ["--tpu", "--device=tpu"]),

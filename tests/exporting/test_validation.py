@@ -18,6 +18,7 @@ from hubexport.exporting.validation import ValidationError
 from hubexport.validation import job, processes
 from hubexport.validation.reference_file import ReferenceError
 from hubexport.validation.report import Report, read_report
+from hubexport.validation.runner import Request
 from tests import tiny
 
 FEW = ("integrity", "interface", "numerics")
@@ -31,7 +32,7 @@ def few_gates(monkeypatch: Patch, tmp_path_factory: pytest.TempPathFactory) -> I
     """Few gates are run, which have tests of their own, and in this process; all are asked for."""
     asked = []
 
-    def run_few(request: processes.Request, done: Callable[[], object]) -> Report:
+    def run_few(request: Request, done: Callable[[], object]) -> Report:
         asked.append(request.only)
         work = tmp_path_factory.mktemp("gates")
         few = dataclasses.asdict(dataclasses.replace(request, only=FEW))
@@ -39,7 +40,7 @@ def few_gates(monkeypatch: Patch, tmp_path_factory: pytest.TempPathFactory) -> I
         processes.main([str(work / "request"), str(work / "report")])
         return read_report(work / "report")
 
-    monkeypatch.setattr(job, "run_apart", run_few)
+    monkeypatch.setattr(job, "run_processes", run_few)
     yield
     assert asked == [list(job.NAMES)]
 

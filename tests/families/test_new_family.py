@@ -21,10 +21,8 @@ from hubexport.families.registry import families
 from hubexport.families.tensor_map import Leaf, Part, layer_norm, table
 from hubexport.families.transforms import Columns
 from hubexport.networks.config import EncoderConfig
-from hubexport.saved_model.record import load_record
-from hubexport.validation.reference_file import read_reference
 from hubexport.validation.references.job import make_reference
-from hubexport.validation.runner import run_gates
+from hubexport.validation.runner import Request, run_gates
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -217,13 +215,11 @@ def test_reference_and_gates(toy, model, tmp_path):
     export_encoder(checkpoint=directory, export_path=tmp_path / "out")
     make_reference(source="transformers", checkpoint=directory, output=tmp_path / "reference")
     report = run_gates(
-        saved_model=tmp_path / "out",
-        preprocessor=None,
-        record=load_record(tmp_path / "out"),
-        preprocessor_record=None,
-        reference=read_reference(tmp_path / "reference"),
-        reference_tokenizer=None,
-        only=("numerics", "interface", "batch"),
+        Request(
+            saved_model=str(tmp_path / "out"),
+            reference=str(tmp_path / "reference"),
+            only=("numerics", "interface", "batch"),
+        )
     )
     ran = {gate.name: gate for gate in report.gates if gate.status != "not run"}
     assert set(ran) == {"numerics", "interface", "batch"}

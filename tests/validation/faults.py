@@ -14,14 +14,13 @@ import numpy as np
 
 from hubexport.checkpoints.source import read_region
 from hubexport.checkpoints.tensorflow import OBJECT_GRAPH_KEY, VALUE_SUFFIX, read_object_graph
-from hubexport.saved_model.record import load_record, source_file
+from hubexport.saved_model.record import source_file
 from hubexport.tf_formats.bundle import BundleWriter, read_bundle
 from hubexport.validation.artifact import LoadedEncoder
 from hubexport.validation.context import Context
-from hubexport.validation.reference_file import read_reference
 from hubexport.validation.report import Report
 from hubexport.validation.results import FAILED
-from hubexport.validation.runner import run_gates
+from hubexport.validation.runner import Request, run_gates
 
 Values = dict[str, np.ndarray]
 
@@ -36,19 +35,8 @@ _NOTHING = Report({}, "tensorflow", "cpu", "", {}, None, "", ())
 
 def validated(artifact: Path, reference: Path | None, gates: Iterable[str] = FAST) -> Report:
     """The gates' report on an encoder."""
-    try:
-        record = load_record(artifact)
-    except Exception:
-        record = None
-    return run_gates(
-        saved_model=artifact,
-        preprocessor=None,
-        record=record,
-        preprocessor_record=None,
-        reference=read_reference(reference) if reference else None,
-        reference_tokenizer=None,
-        only=list(gates),
-    )
+    path = None if reference is None else str(reference)
+    return run_gates(Request(saved_model=str(artifact), reference=path, only=list(gates)))
 
 
 def judged(context: Context, *gates: ModuleType) -> Report:

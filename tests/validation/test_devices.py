@@ -168,7 +168,6 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from hubexport.saved_model.record import load_record
 from hubexport.validation import runner
 from hubexport.validation.artifact import LoadedEncoder, flatten
 from hubexport.validation.devices import connect, with_strategy
@@ -202,11 +201,10 @@ nested = device.run(lambda x, y: {"a": [x + y, (x, y)], "b": x}, tf.constant(1.0
 found = tf.nest.map_structure(lambda value: float(value.numpy()), nested)
 
 runner.connect = lambda name, tpu: device
-report = runner.run_gates(
-    saved_model=artifact, preprocessor=None, record=load_record(artifact), preprocessor_record=None,
-    reference=reference, reference_tokenizer=None,
+report = runner.run_gates(runner.Request(
+    saved_model=str(artifact), reference=sys.argv[2],
     only=["interface", "numerics", "batch", "determinism", "training"],
-)
+))
 print(json.dumps({
     "apart": apart, "dropout": dropout, "nested": found, "report": report.record(),
     "mirrored": all(len(variable.values) == 2 for variable in encoder.root.variables),

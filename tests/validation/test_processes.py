@@ -8,6 +8,7 @@ from hubexport.commands import validate as command
 from hubexport.validation import processes
 from hubexport.validation.gates import GATES, NAMES
 from hubexport.validation.results import FAILED, NOT_RUN
+from hubexport.validation.runner import Request
 
 
 def test_the_command_explains_every_gate() -> None:
@@ -16,7 +17,7 @@ def test_the_command_explains_every_gate() -> None:
 
 
 def test_gates_that_need_memory_have_a_process_each() -> None:
-    request = processes.Request("artifact", None, None, None, "cpu", None, NAMES)
+    request = Request("artifact", None, None, None, "cpu", None, NAMES)
     first, *others = processes._groups(request)
     assert [[gate.NAME] for gate in GATES if gate.APART] == others
     assert [*first, *(name for group in others for name in group)] == sorted(
@@ -28,7 +29,7 @@ def test_gates_that_need_memory_have_a_process_each() -> None:
 
 def test_a_process_that_dies_fails_the_gate_that_was_running() -> None:
     only = ("interface", "numerics", "batch")
-    request = processes.Request("artifact", None, None, None, "cpu", None, only)
+    request = Request("artifact", None, None, None, "cpu", None, only)
     lost = processes._lost(request, ["interface"], -11, ["it said this"])
     assert {gate.name: gate.status for gate in lost} == {
         "interface": NOT_RUN, "numerics": FAILED, "batch": NOT_RUN

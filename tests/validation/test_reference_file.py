@@ -176,7 +176,7 @@ def test_no_file_and_a_directory(tmp_path: Path) -> None:
 def test_other_safetensors(metadata: dict[str, str] | None, tmp_path: Path) -> None:
     save_file({"x": np.zeros(3, np.float32)}, tmp_path / "r", metadata=metadata)
     message = refused(tmp_path / "r")
-    assert "the file is no reference" in message and HEADER in message
+    assert "the file is not a reference" in message and HEADER in message
 
 
 def rewrite(

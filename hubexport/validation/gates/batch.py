@@ -75,7 +75,7 @@ def _on_both_sides(context: Context, case: Case) -> tuple[Outputs, Outputs]:
     Of each output only what is there on both sides: tokens, moved to the right's places, and what
     is given for positions. A pooled output may be that of the first place, token or not.
     """
-    # Not the first row: its mask has a hole, and what is masked there is no padding.
+    # Not the first row: its mask has a hole, and what is masked there is not padding.
     inputs = {key: value[1:] for key, value in case.inputs.items()}
     mask = inputs["input_mask"]
     ids = np.where(mask, inputs["input_word_ids"], context.pad_token_id).astype(np.int32)
@@ -116,7 +116,7 @@ def _only_tokens(shorter: Tensors, inputs: Tensors) -> Tensors:
 
 
 def _padded(inputs: Tensors, amount: int, vocab_size: int) -> Tensors:
-    """More padding on the right, of ids that are no padding: only the mask says that they are."""
+    """More padding on the right, of ids other than padding's: only the mask says what it is."""
     added = {"input_word_ids": vocab_size - 1, "input_mask": 0, "input_type_ids": 0}
     return {
         key: np.pad(value, [(0, 0), (0, amount)], constant_values=added[key])

@@ -57,7 +57,7 @@ def run(context: Context) -> GateResult:
         "one text": _pipeline(context, preprocessor),
         "two texts": _pairs(context, preprocessor),
     }
-    # What was masked afterwards is no text.
+    # What was masked afterwards is not text.
     cases = [
         case for case in text_cases(context) if case.masked_lm_ids is None and context.fits(case)
     ]

@@ -2,7 +2,7 @@
 
 Interfaces: tensorflow.org/hub/reusable_saved_models (`variables`, `trainable_variables`,
 `regularization_losses`, `training`) and tensorflow.org/hub/common_saved_model_apis/text (inputs
-and outputs of transformer encoders, `.mlm`). Signatures are no part of them: an artifact of
+and outputs of transformer encoders, `.mlm`). Signatures are not part of them: an artifact of
 hubexport must have `serving_default`, of others' it is only said what it takes.
 """
 

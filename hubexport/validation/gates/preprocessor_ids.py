@@ -29,7 +29,7 @@ LOADED = False
 APART = False
 EACH_PRECISION = False
 
-_MANY = 4  # one text of so many with other ids is no rare exception: as the export's own test
+_MANY = 4  # one text of so many with other ids is not a rare exception: as the export's own test
 _SHOWN = 3
 
 
@@ -147,7 +147,7 @@ def pieces_of(context: Context) -> list[str]:
     assert context.preprocessor is not None
     assets = read_saved_model(context.preprocessor).assets
     files = [asset.name for asset in assets if asset.name.endswith(".txt") and asset.nbytes]
-    if len(files) != 1:  # merges and other tables are no list of pieces
+    if len(files) != 1:  # merges and other tables are not a list of pieces
         return []
     text = (context.preprocessor / "assets" / files[0]).read_text("utf-8", "replace")
     return text.removesuffix("\n").split("\n")

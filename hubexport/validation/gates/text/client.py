@@ -129,7 +129,7 @@ def as_packed(value: Any) -> Packed:
     """The three encoder inputs in what an artifact gave, of whatever dtype and sizes.
 
     Raises:
-      ArtifactError: it is no dict, lacks one of them, or one has no two dimensions.
+      ArtifactError: it is not a dict, lacks one of them, or one does not have two dimensions.
     """
     if not isinstance(value, Mapping):
         raise ArtifactError(f"gives a {type(value).__name__}, no dict")

@@ -295,7 +295,7 @@ def shared_room(lengths: Sequence[int], room: int, policy: str) -> list[int]:
 
 
 def ordinary_segments(lengths: Sequence[int], special: Mapping[str, int]) -> list[list[int]]:
-    """Segments of ids that are none of the special tokens', going round the vocabulary.
+    """Segments of ids other than the special tokens', going round the vocabulary.
 
     Args:
       lengths: of the segments.

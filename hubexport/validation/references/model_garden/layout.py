@@ -95,7 +95,7 @@ def find_layout(source: TensorSource, heads: Iterable[str]) -> Layout:
 
 
 def _find_head(source: TensorSource, name: str) -> HeadLayout | None:
-    """None where the checkpoint has nothing of the head, or it is none of texts."""
+    """None where the checkpoint has nothing of the head, or it is not one of texts."""
     path = next(
         (
             tensor.removesuffix(_OUTPUT_LAYER)

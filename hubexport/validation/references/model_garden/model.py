@@ -37,7 +37,7 @@ class ModelGardenModel:
 
     def __init__(self, request: Request):
         source, configuration = request.source, request.configuration
-        # Refuses models that are none of BERT's.
+        # Refuses models other than BERT's.
         family, _ = Opened(source, configuration).model()
         config = garden_network.read_config(configuration)
         of_tf1 = garden_heads.tf1_heads(family) if source.layout == "tf1" else []
