@@ -94,6 +94,7 @@ def test_transformers(tmp_path: Path) -> None:
     assert "--overwrite" in again.stderr
 
 
+@pytest.mark.exhaustive
 def test_model_garden(tmp_path: Path) -> None:
     pytest.importorskip("official.nlp.tools.tokenization", reason="Model Garden is not installed")
     checkpoint = tiny.write_checkpoint(tmp_path / "model")

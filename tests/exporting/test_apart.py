@@ -44,7 +44,7 @@ except hubexport.HubexportError as error:
 
 
 def run(work: Path, threads: str) -> list[str]:
-    prefix = tiny.write_checkpoint(work / "ckpt")
+    prefix = tiny.write_checkpoint(work / "ckpt", heads=False)
     process = subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(prefix), str(work / f"out{threads}"), threads],
         capture_output=True,

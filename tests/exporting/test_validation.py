@@ -20,6 +20,7 @@ from hubexport.validation.reference_file import ReferenceError
 from hubexport.validation.report import Report, read_report
 from hubexport.validation.runner import Request
 from tests import tiny
+from tests.artifacts import make_reference
 
 FEW = ("integrity", "interface", "numerics")
 
@@ -53,9 +54,7 @@ def hugging_face(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
     work = tmp_path_factory.mktemp("hugging_face")
     checkpoint = oracle.save_safetensors(oracle.build("BertForPreTraining"), work / "model")
-    hubexport.make_reference(
-        source="transformers", checkpoint=checkpoint, output=work / "reference"
-    )
+    make_reference(source="transformers", checkpoint=checkpoint, output=work / "reference")
     return checkpoint, work / "reference"
 
 
@@ -106,6 +105,7 @@ def test_without_a_reference(
     assert all(0 < each["max_abs"] < 1e-4 for each in errors.values())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("few_gates")
 def test_without_a_reference_of_tf1(tf1: Path, tmp_path: Path) -> None:
     """Its configuration and vocabulary are handed on."""
