@@ -109,7 +109,7 @@ def test_tpus_that_are_absent() -> None:
     assert len(said) == 4
     for message in said:
         assert message.startswith("the device cannot be used.\n  --device: tpu\n  found: ")
-    assert all("--tpu" in message.partition("to go on")[2] for message in said[:3])
+    assert all("--tpu" in message.partition("hint")[2] for message in said[:3])
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -149,7 +149,7 @@ def refused(path: Path) -> str:
     with pytest.raises(ReferenceError) as caught:
         read_reference(path)
     message = str(caught.value)
-    assert str(path) in message and "to go on" in message
+    assert str(path) in message and "hint" in message
     return message
 
 
