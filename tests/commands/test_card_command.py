@@ -286,10 +286,10 @@ class TestCheck:
         file, page = cards / "encoders" / "small_bert.yaml", tmp_path / "page.md"
         card(card=file, saved_model=small, output=page)
         fresh = page.read_text("utf-8")
-        file.write_text(file.read_text("utf-8").replace("Where a larger", "If a larger"), "utf-8")
+        file.write_text(file.read_text("utf-8").replace("If a larger", "When a larger"), "utf-8")
         code, said, _ = card(card=file, saved_model=small, output=page, check=True)
         assert code == 1 and f"stale        {page}\n" in said
-        assert "-- Where a larger model" in said and "+- If a larger model" in said
+        assert "-- If a larger model" in said and "+- When a larger model" in said
         assert "1 files, 1 stale" in said
         assert page.read_text("utf-8") == fresh
 

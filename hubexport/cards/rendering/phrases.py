@@ -8,8 +8,8 @@ from hubexport.cards.allowed import DESCRIBED
 from hubexport.families.heads import INTERFACES
 from hubexport.families.registry import families
 
-_UNCASED = 'Text is normalized the "uncased" way: it is put into lower case before it is split into'
-_LOWER = "Text is put into lower case before it is split into pieces"
+_UNCASED = 'Text is normalized the "uncased" way: it is lower-cased before it is split into'
+_LOWER = "Text is lower-cased before it is split into pieces"
 _CASED = 'Text is used the "cased" way: capitals'
 
 CASINGS: Mapping[str, str] = {
@@ -25,10 +25,10 @@ CASINGS: Mapping[str, str] = {
 OBJECTIVES: Mapping[str, str] = {
     **{name: head.purpose for name, head in INTERFACES.items()},  # what a head was trained for
     "clm": "predicting the next token from those before it",
-    "tlm": "guessing masked words beside a translation of the text",
-    "plm": "predicting tokens in a random order",
+    "tlm": "guessing masked words with a translation of the text at hand",
+    "plm": "predicting tokens in random order",
     "distillation": "predicting what a larger model predicts (distillation)",
-    "cosine_embedding": "giving vectors in the direction of a larger model's",
+    "cosine_embedding": "matching the direction of a larger model's vectors",
 }
 
 MASKING_UNITS: Mapping[str, str] = {
@@ -63,8 +63,8 @@ ACTIVATIONS: Mapping[str, str] = {
 }
 
 TRUNCATIONS: Mapping[str, str] = {
-    "round_robin": "sharing the room evenly between segments that do not fit",
-    "longest_first": "cutting the longest segment first where they do not fit",
+    "round_robin": "sharing the space evenly between segments that do not fit",
+    "longest_first": "truncating the longest segment first where they do not fit",
 }
 
 TOKENIZERS: Mapping[str, str] = {
@@ -72,7 +72,7 @@ TOKENIZERS: Mapping[str, str] = {
     "byte_level_bpe": "byte-level BPE",
     "bpe": "BPE",
     "xlm": "XLM's BPE",
-    "transformer_xl": "whole words, as Transformer-XL's",
+    "transformer_xl": "whole words, as in Transformer-XL",
     "sentencepiece": "SentencePiece",
 }
 

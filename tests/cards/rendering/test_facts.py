@@ -32,11 +32,11 @@ FACTS = {
         r"\[Well-Read Students Learn Better: [^]]+Compact Models\]"
         r"\(https://arxiv.org/abs/1908\.08962\)",
     ),
-    "other sizes than BERT-base": (r"BERT-base", r"BERT-large", r"hold at any size"),
-    "scarce computing": (r"computing is scarce",),
-    "fine-tuned as the original": (r"[Ff]ine-tun\w+ works as with the large ones",),
-    "distillation": (r"distillation", r"larger and more accurate model", r"labelled the text"),
-    "goal": (r"modest means", r"elsewhere than in ever larger models"),
+    "other sizes than BERT-base": (r"BERT-base", r"BERT-large", r"a wide range of sizes"),
+    "scarce computing": (r"computing power is scarce",),
+    "fine-tuned as the original": (r"fine-tuned in the same way as the large ones",),
+    "distillation": (r"distillation", r"larger and more accurate model", r"labelled the data"),
+    "goal": (r"modest means", r"other means than ever larger models"),
     "citation": (
         r"please cite", r"```bibtex @article\{turc2019,", r"title=\{Well-Read Students",
         r"author=\{Turc, Iulia and Chang, Ming-Wei and Lee, Kenton and Toutanova, Kristina\}",
@@ -51,7 +51,7 @@ FACTS = {
     "language": (r"trained on .{,200}, for English\.",),
     "Wikipedia": (r"trained on \[English Wikipedia\]",),
     "BooksCorpus": (r"and \[BooksCorpus\]",),
-    "lower case": (r'the "uncased" way', r"lower case before it is split into pieces"),
+    "lower case": (r'the "uncased" way', r"lower-cased before it is split into pieces"),
     "accents": (r"accents are stripped",),
     "masking": (r"masked piece by piece, each piece independently", r"at random"),
     "trainable": (r"All parameters of this SavedModel are trainable",),
@@ -61,7 +61,9 @@ FACTS = {
         r"common_saved_model_apis/text#transformer-encoders\)",
     ),
     "inputs": (r"dict of three int32 tensors", r"`input_word_ids`, `input_mask` and `input_type_"),
-    "preprocessor": (rf"\]\({PREPROCESSOR}\)", r"of plain text", r"describes them in detail"),
+    "preprocessor": (
+        rf"\]\({PREPROCESSOR}\)", r"plain text into them", r"describes them in detail",
+    ),
     "functional API": (r"\(https://www\.tensorflow\.org/guide/keras/functional\)",),
     "text input": (r"text_input = keras\.layers\.Input\(shape=\(\), dtype=tf\.string\)",),
     "preprocessing": (
@@ -74,8 +76,8 @@ FACTS = {
     "pooled output": (r'outputs\["pooled_output"\] # \[batch_size, 512\]',),
     "sequence output": (r'outputs\["sequence_output"\] # \[batch_size, seq_length, 512\]',),
     "what outputs are for": (
-        r"`pooled_output` stands for each input sequence as a whole",
-        r"`sequence_output` for each input token in its context", r"input of further layers",
+        r"`pooled_output` represents each input sequence as a whole",
+        r"`sequence_output` each input token in its context", r"input of further layers",
     ),
     "printing": (
         r"embedding_model = keras\.Model\(text_input, pooled_output\)",
@@ -98,7 +100,7 @@ FACTS = {
     "MLM": (r"trainable subobject `\.mlm`", r"training can be continued, .* downstream task"),
     "MLM positions": (
         r"positions in the sequence whose `input_word_ids` were masked or altered",
-        r"filled up with zeros: `masked_lm_positions`", r"\[batch_size, num_predict\]",
+        r"padded with zeros: `masked_lm_positions`", r"\[batch_size, num_predict\]",
     ),
     "mask token": (rf"preprocessor's page\]\({PREPROCESSOR}\) says how to get the id of the mask",),
     "MLM program": (
@@ -106,7 +108,7 @@ FACTS = {
         r'mlm_outputs\["mlm_logits"\] # \[batch_size, num_predict, 30522\]',
         r"pooled_output, sequence_output and encoder_outputs, as above",
     ),
-    "changelog": (r"## Changelog ### Version 1 - The model is published for the first time\.",),
+    "changelog": (r"## Changelog ### Version 1 - Initial release\.",),
 }  # fmt: skip
 
 

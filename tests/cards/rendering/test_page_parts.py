@@ -29,7 +29,7 @@ BERT = "tensorflow/bert_en_uncased_L-12_H-768_A-12"
 
 OPTIONAL = (
     "Licence", "Evaluation", "cite", "Authors", "Also known", "Limitations", "Biases", "Training",
-    "described in", "others of its kind", "Validation", "was trained on", "pooler was", "masked,",
+    "described in", "See also", "Validation", "was trained on", "pooler was", "masked,",
     "vocabulary was made", "warned",
 )  # fmt: skip
 

@@ -1,11 +1,12 @@
 """What a page says of `pooled_output` is what the artifact computes, for every pooler.
 
-Each artifact is exported by the command line, its page is written by the command line, and what
-the page says is computed with NumPy from the artifact's own `sequence_output`.
+The page is written by the command line, and what it says is computed with NumPy from the
+artifact's own `sequence_output`.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,12 +19,19 @@ import hubexport
 from hubexport import cli
 from hubexport.poolers import POOLERS
 from tests import tiny
+from tests.artifacts import export_encoder
 from tests.cards.rendering.of_artifact import encoder_card, preprocessor_card, write_cards
 
 Layer = tuple[np.ndarray, np.ndarray]
 """Kernel [H, H] and bias [H]."""
 
 TOLERANCE = 2e-6
+
+EACH = [
+    # Model Garden takes longer to import than all others to test.
+    pytest.param(name, marks=pytest.mark.exhaustive) if name == "next_sentence" else name
+    for name in POOLERS
+]
 
 
 class Made:
@@ -33,7 +41,8 @@ class Made:
         self.path, self.layers = path, layers
         self.record = hubexport.load_record(path)
 
-    def run(self) -> dict[str, np.ndarray]:
+    @functools.cached_property
+    def found(self) -> dict[str, np.ndarray]:
         """Outputs for random tokens and some padding, and the weights of the pooler."""
         import tensorflow as tf
 
@@ -50,11 +59,6 @@ class Made:
             if variable.name.startswith("pooler/dense/"):
                 found[variable.name.split(":")[0].rpartition("/")[2]] = variable.numpy()
         return found
-
-
-def export(path: Path, **flags: object) -> None:
-    argv = [f"--{name}={value}" for name, value in flags.items()]
-    assert cli.run(["encoder", *argv, f"--export_path={path}"]) == 0
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +83,11 @@ def make(work: Path) -> Callable[[str], Made]:
 def _tiny(directory: Path, name: str) -> Made:
     values = tiny.tensors()
     kernel, bias = (values[f"bert/pooler/dense/{each}"] for each in ("kernel", "bias"))
-    export(
-        directory / "out", checkpoint=tiny.write_checkpoint(directory), heads="none", pooler=name
+    export_encoder(
+        export_path=directory / "out",
+        checkpoint=tiny.write_checkpoint(directory),
+        heads="none",
+        pooler=name,
     )
     return Made(directory / "out", {"own": (kernel, bias)})
 
@@ -96,8 +103,8 @@ def _garden(directory: Path, name: str) -> Made:
     model = model_garden.pretrainer(sizes, model_garden.encoder_v2(sizes), next_sentence=True)
     tf.train.Checkpoint(pretrainer=model).write(str(directory / "ckpt"))
     configuration = model_garden.write_configuration("bert_config.json", sizes, directory)
-    export(
-        directory / "out", checkpoint=directory / "ckpt", heads="none", pooler=name,
+    export_encoder(
+        checkpoint=directory / "ckpt", export_path=directory / "out", heads="none", pooler=name,
         **configuration,
     )  # fmt: skip
     dense = model.classification_heads[0].dense
@@ -122,7 +129,7 @@ def _sentences(directory: Path, name: str) -> Made:
         {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True},
         normalize=True, newer=False,
     )  # fmt: skip
-    export(directory / "out", checkpoint=directory / "checkpoint", heads="none")
+    export_encoder(export_path=directory / "out", checkpoint=directory / "checkpoint", heads="none")
     return Made(directory / "out", {})
 
 
@@ -172,7 +179,7 @@ def said(text: str, made: Made, found: Mapping[str, np.ndarray]) -> np.ndarray:
     return joined / np.linalg.norm(joined, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("name", POOLERS)
+@pytest.mark.parametrize("name", EACH)
 def test_the_sentence_is_what_the_artifact_computes(
     name: str, make: Callable[[str], Made], tmp_path: Path
 ) -> None:
@@ -181,7 +188,7 @@ def test_the_sentence_is_what_the_artifact_computes(
     text = page(made, tmp_path)
     assert POOLERS[name].sentence in text
     assert text.count("`pooled_output` is ") == POOLERS[name].sentence.count("`pooled_output` is ")
-    found = made.run()
+    found = made.found
     np.testing.assert_allclose(found["pooled_output"], said(text, made, found), atol=TOLERANCE)
     for other in {"mean", "cls", "identity", "checkpoint"} - {name}:
         wrong = text.replace(POOLERS[name].sentence, POOLERS[other].sentence)
@@ -192,7 +199,7 @@ def test_the_sentence_is_what_the_artifact_computes(
 
 @pytest.mark.parametrize("name", [name for name in POOLERS if POOLERS[name].of_sequence])
 def test_references_are_what_the_sentence_says(name: str, make: Callable[[str], Made]) -> None:
-    found, compute = make(name).run(), POOLERS[name].of_sequence
+    found, compute = make(name).found, POOLERS[name].of_sequence
     assert compute is not None
     reference = compute(found["sequence_output"], found["mask"])
     np.testing.assert_allclose(found["pooled_output"], reference, atol=TOLERANCE)
@@ -207,7 +214,7 @@ TRAINED = {
 """Of poolers that have weights; the others say nothing of training."""
 
 
-@pytest.mark.parametrize("name", POOLERS)
+@pytest.mark.parametrize("name", EACH)
 def test_trained_is_said_as_the_record_says_it(
     name: str, make: Callable[[str], Made], tmp_path: Path
 ) -> None:
@@ -231,7 +238,7 @@ def doubtful(work: Path) -> Made:
         values["bert/pooler/dense/bias"][:] = 0
 
     prefix = tiny.write_checkpoint(work / "doubtful", change=change)
-    export(work / "doubtful" / "out", checkpoint=prefix, heads="none")
+    export_encoder(export_path=work / "doubtful" / "out", checkpoint=prefix, heads="none")
     return Made(work / "doubtful" / "out", {})
 
 
@@ -269,14 +276,15 @@ class TestDoubts:
         assert "Whether it was trained is not known. The export warned: see what it" in text
         assert f"- {self.ZEROS.rstrip('.')}" in whole_page(tmp_path)
 
+    @pytest.mark.exhaustive
     def test_of_another_pooler_than_pre_training_used(
         self, make: Callable[[str], Made], work: Path, tmp_path: Path
     ) -> None:
         make("next_sentence")  # its checkpoint
         directory = work / "next_sentence"
         out = directory / "own"
-        export(
-            out, checkpoint=directory / "ckpt", heads="none",
+        export_encoder(
+            checkpoint=directory / "ckpt", export_path=out, heads="none",
             bert_config=directory / "bert_config.json",
         )  # fmt: skip
         text = page(Made(out, {}), tmp_path, {"status": "trained", "note": "The note says it."})

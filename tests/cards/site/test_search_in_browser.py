@@ -42,7 +42,7 @@ class TestSearch:
 
     def test_without_hits_it_says_so(self, visit: Visit) -> None:
         tab = visit()
-        nothing = tab.get_by_text("No model is like that")
+        nothing = tab.get_by_text("No models match")
         assert not nothing.is_visible()
         tab.get_by_role("searchbox").fill("no such model")
         assert (shown(tab), hits(tab)) == ([], 0)
