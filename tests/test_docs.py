@@ -174,11 +174,12 @@ def test_python_api_exists() -> None:
         assert hasattr(hubexport, name), name
 
 
-def test_readme_python_runs(tmp_path: Path) -> None:
-    """As a reader would: exports first, then, in another process, what uses the artifacts."""
+def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports first, then, in another process and as a reader would, what uses the artifacts."""
     if importlib.util.find_spec("tensorflow_text") is None:
         pytest.skip("tensorflow_text is not installed")
     pytest.importorskip("transformers")
+    import hubexport
     from tests import tiny
     from tests.oracles import hugging_face
 
@@ -191,16 +192,17 @@ def test_readme_python_runs(tmp_path: Path) -> None:
     everything = 'reference="reference")'
     assert everything in api
     api = api.replace(everything, 'reference="reference", gates=["integrity", "numerics"])')
-    for snippet in (api, with_tensorflow + with_keras):
-        done = subprocess.run(
-            [sys.executable, "-c", snippet],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(api, "README.md", "exec"), names := {})
+    assert json.loads(json.dumps(names["record"])) == hubexport.load_record("out/encoder")
+    done = subprocess.run(
+        [sys.executable, "-c", with_tensorflow + with_keras],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 def parameters(name: str) -> set[str]:
@@ -256,47 +258,19 @@ def test_the_record_is_described_for_every_pooler() -> None:
         assert set(re.findall(r"`(\w+)`", part)) == named, part
 
 
-# The record. Exported in a process of its own: a test module that imports TensorFlow keeps it.
-_EXPORT = """
-import json, sys
-from pathlib import Path
-import hubexport
-from tests import tiny
-
-work = Path(sys.argv[1])
-vocabulary = tiny.write_vocabulary(work / "vocab.txt")
-encoder = hubexport.export_encoder(
-    checkpoint=tiny.write_checkpoint(work / "checkpoint"), export_path=work / "encoder",
-    vocab_file=vocabulary, do_lower_case=True,
-)
-preprocessor = hubexport.export_preprocessor(
-    vocab_file=vocabulary, export_path=work / "preprocessor", do_lower_case=True
-)
-for name, returned in (("encoder", encoder), ("preprocessor", preprocessor)):
-    assert hubexport.load_record(work / name) == json.loads(json.dumps(returned)), name
-gates = ["integrity", "batch"]
-assert hubexport.validate(saved_model=work / "encoder", gates=gates, update_record=True).passed
-"""
-
-
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The records of a tiny encoder and a tiny preprocessor, as they are on disk."""
+    """The records of a tiny encoder, validated, and a tiny preprocessor, as they are on disk."""
     if importlib.util.find_spec("tensorflow_text") is None:
         pytest.skip("tensorflow_text is not installed")
-    work = tmp_path_factory.mktemp("records")
-    done = subprocess.run(
-        [sys.executable, "-c", _EXPORT, str(work)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return {
-        kind: json.loads((work / kind / "assets.extra" / "hubexport.json").read_text("utf-8"))
-        for kind in ("encoder", "preprocessor")
-    }
+    import hubexport
+    from tests.cards.rendering.exported import BASIC, Artifacts
+
+    artifacts = Artifacts(tmp_path_factory.mktemp("records"))
+    encoder, preprocessor = (artifacts[name] for name in BASIC)
+    gates = ["integrity", "batch"]
+    assert hubexport.validate(saved_model=encoder.path, gates=gates, update_record=True).passed
+    return {"encoder": hubexport.load_record(encoder.path), "preprocessor": preprocessor.record}
 
 
 def described(heading: str) -> dict[str, str]:

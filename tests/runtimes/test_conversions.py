@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import hubexport
 from hubexport.networks.pooling import POOLINGS
 from tests import tiny
+from tests.artifacts import export_encoder
 from tests.oracles import inputs
 from tests.runtimes.converters import RUNTIMES, Run, Tensors, require
 
@@ -64,7 +64,7 @@ class Artifacts:
     def _export(self, model: str) -> Path:
         directory = self._directory / model
         directory.mkdir()
-        hubexport.export_encoder(**MODELS[model](directory), export_path=directory / "out")
+        export_encoder(**MODELS[model](directory), export_path=directory / "out")
         return directory / "out"
 
     def _converted(self, model: str, runtime: str, signature: str) -> Path:
@@ -98,7 +98,11 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
 
 @pytest.mark.parametrize(
     ("model", "signature"),
-    [("hugging_face", signature) for signature in SIGNATURES] + [("google", "serving_default")],
+    [("google", "serving_default")]
+    + [
+        pytest.param("hugging_face", signature, marks=pytest.mark.exhaustive)
+        for signature in SIGNATURES
+    ],
 )
 @pytest.mark.parametrize("runtime", EXACT)
 def test_outputs_are_the_same(
@@ -130,6 +134,7 @@ def test_sequences_longer_than_the_positions_are_an_error(
         run({name: np.ones((2, positions + 1), np.int32) for name in fed})
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("signature", ["serving_default", "mlm"])
 def test_quantized_outputs_are_similar(artifacts: Artifacts, signature: str) -> None:
     """Kernels of int8: vectors keep their direction, and are not what they were."""
@@ -146,6 +151,7 @@ def test_quantized_outputs_are_similar(artifacts: Artifacts, signature: str) -> 
     assert max(differences) > 1e-3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("quantized", [False, True], ids=["float32", "int8"])
 @pytest.mark.parametrize("signature", ["serving_default", "mlm"])
 def test_ops_of_tensorflow_lite(artifacts: Artifacts, signature: str, quantized: bool) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import hubexport
 from tests import tiny
+from tests.artifacts import export_encoder, export_preprocessor
 from tests.runtimes.converters import RUNTIMES, require
 
 pytestmark = pytest.mark.runtimes
@@ -44,11 +44,11 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("tensorflow_text is not installed")
     directory = tmp_path_factory.mktemp("documented")
     sizes = {"max_position_embeddings": 128, "hidden_act": "gelu_erf", "intermediate_size": 128}
-    hubexport.export_encoder(
+    export_encoder(
         checkpoint=tiny.write_checkpoint(directory, {**tiny.CONFIG, **sizes}),
         export_path=directory / "out" / "encoder",
     )
-    hubexport.export_preprocessor(
+    export_preprocessor(
         vocab_file=tiny.write_vocabulary(directory / "vocab.txt"),
         export_path=directory / "out" / "preprocessor",
         do_lower_case=True,
@@ -80,6 +80,7 @@ def test_every_section_is_known() -> None:
     assert {language for parts in SECTIONS.values() for language, _ in parts} == {"sh", "python"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("section", RUNTIME_OF)
 def test_examples_give_what_tensorflow_gives(directory: Path, section: str) -> None:
     require(RUNTIMES[RUNTIME_OF[section]])
@@ -92,6 +93,7 @@ def test_examples_give_what_tensorflow_gives(directory: Path, section: str) -> N
     execute(directory, [sys.executable, "-c", inputs + programs[0] + limit + _COMPARE])
 
 
+@pytest.mark.exhaustive
 def test_int8_as_it_is_shown(directory: Path) -> None:
     require(RUNTIMES["TensorFlow Lite"])
     ((_, inputs),) = SECTIONS["Inputs"]
@@ -105,6 +107,7 @@ assert any(tensor["dtype"] == np.int8 for tensor in tensors)
     execute(directory, [sys.executable, "-c", inputs + program + check])
 
 
+@pytest.mark.exhaustive
 def test_heads_as_they_are_shown(directory: Path) -> None:
     require(RUNTIMES["OpenVINO"])
     ((_, program),) = SECTIONS["Heads"]
