@@ -60,6 +60,16 @@ def bundle(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
+def seeded(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for timing, without values; not to be changed."""
+    from hubexport.validation.pjrt.bundle import write_bundle
+
+    directory = tmp_path_factory.mktemp("bundles") / "seeded"
+    assert write_bundle(exported.context, directory, weights="seed").seed == 0
+    return directory
+
+
+@pytest.fixture(scope="session")
 def client() -> Any:
     """JAX's CPU device in this process, which compiles a program once only."""
     pytest.importorskip("jax", reason="JAX is not installed")

@@ -233,9 +233,8 @@ def test_what_does_not_repeat_fails(bundle: Path, client: Any) -> None:
     assert {each.limit for each in gates["determinism"].failures} == {"equal bits"}
 
 
-def test_for_timing_only(exported: Exported, client: Any, tmp_path: Path) -> None:
-    write_bundle(exported.context, tmp_path / "b", weights="seed")
-    report = run_bundle(tmp_path / "b", client, repeat=1)
+def test_for_timing_only(seeded: Path, client: Any) -> None:
+    report = run_bundle(seeded, client, repeat=1)
     gates = _gates(report)
     assert [gates[name].status for name in NUMERICS] == [NOT_RUN, NOT_RUN]
     assert "drawn from a seed" in gates[NUMERICS[0]].detail
