@@ -10,22 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hubexport.errors import VocabularyError, some_of
-from hubexport.tokenizers.added_tokens import with_added_tokens
 from hubexport.tokenizers.bpe_json import bpe_content, flag, refuse_ignored_merges
 from hubexport.tokenizers.bpe_vocabulary import pieces_by_id, read_vocabulary
-from hubexport.tokenizers.definition import (
-    AddedToken,
-    InGraphTokenizer,
-    PackingTemplate,
-    Reference,
-    TokenizerDefinition,
-)
+from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer
+from hubexport.tokenizers.kinds import behaviour
 from hubexport.tokenizers.merges import Merge, check_merges, read_merges
+from hubexport.tokenizers.rust import add_literals, reference_of
 from hubexport.tokenizers.tables import unicode_classes
 from hubexport.tokenizers.tables.byte_symbols import byte_symbols
 
@@ -127,42 +122,22 @@ def byte_level_bpe_from_json(path: Path, content: dict[str, Any]) -> ByteLevelMo
     )
 
 
-def define_byte_level_bpe(
-    model: ByteLevelModel,
-    *,
-    added_tokens: tuple[AddedToken, ...],
-    special_tokens: Mapping[str, int],
-    packing: PackingTemplate,
-) -> TokenizerDefinition:
-    """The definition of a tokenizer.
-
-    Args:
-      model: the files.
-      added_tokens: literals recognised in text.
-      special_tokens: standard name -> id.
-      packing: how encoder inputs are arranged.
-
-    Raises:
-      VocabularyError: the added tokens do not fit the vocabulary.
-    """
-    pieces = with_added_tokens(model.pieces, added_tokens, str(model.files[0]))
-    return TokenizerDefinition(
-        kind="byte_level_bpe",
-        pieces=pieces,
-        unknown_id=None,
-        special_tokens=special_tokens,
-        added_tokens=added_tokens,
-        packing=packing,
-        settings={
+@behaviour.register
+def _(
+    model: ByteLevelModel, pieces: tuple[str, ...], added_tokens: tuple[AddedToken, ...]
+) -> dict[str, Any]:
+    return {
+        "kind": "byte_level_bpe",
+        "unknown_id": None,
+        "settings": {
             "merges": len(model.merges),
             "add_prefix_space": model.add_prefix_space,
             "use_regex": model.use_regex,
             "unicode_classes": f"tokenizers {unicode_classes.version()}",
         },
-        files=model.files,
-        make=functools.partial(_make, model, pieces),
-        reference=functools.partial(_reference, model, added_tokens),
-    )
+        "make": functools.partial(_make, model, pieces),
+        "reference": functools.partial(reference_of, hugging_face_tokenizer, model),
+    }
 
 
 def _make(model: ByteLevelModel, pieces: tuple[str, ...]) -> InGraphTokenizer:
@@ -176,18 +151,7 @@ def _make(model: ByteLevelModel, pieces: tuple[str, ...]) -> InGraphTokenizer:
     )
 
 
-def _reference(model: ByteLevelModel, added_tokens: tuple[AddedToken, ...]) -> Reference:
-    """Hugging Face's tokenizer of the same files."""
-    tokenizer = hugging_face_tokenizer(model, added_tokens)
-
-    def encode(texts: Any) -> list[list[int]]:
-        encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
-
-    return encode
-
-
-def hugging_face_tokenizer(model: ByteLevelModel, added_tokens: tuple[AddedToken, ...]) -> Any:
+def hugging_face_tokenizer(model: ByteLevelModel, added_tokens: Sequence[AddedToken]) -> Any:
     """The same tokenizer as a `tokenizers.Tokenizer`; raises ImportError without that package."""
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers
@@ -198,12 +162,4 @@ def hugging_face_tokenizer(model: ByteLevelModel, added_tokens: tuple[AddedToken
         add_prefix_space=model.add_prefix_space, use_regex=model.use_regex
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(
-        [
-            tokenizers.AddedToken(
-                token.content, lstrip=token.lstrip, rstrip=token.rstrip, normalized=False
-            )
-            for token in sorted(added_tokens, key=lambda token: token.id)
-        ]
-    )
-    return tokenizer
+    return add_literals(tokenizer, added_tokens)

@@ -32,6 +32,11 @@ class Convention:
     single, pair: the packing of one and of two texts.
     padding_type_id, padding_side: see `PackingTemplate`.
     appended: pieces that have their ids behind those of a SentencePiece model.
+    appended_have_scores: whether the model may spell text with them, too.
+    fairseq_ids: whether a SentencePiece model's ids are fairseq's: its three special pieces are
+      four, and a mask follows the others.
+    options: the attributes of `TokenizerOptions` that say something of such a tokenizer, beside
+      those that do of all.
     """
 
     kind: str
@@ -43,6 +48,9 @@ class Convention:
     padding_type_id: int = 0
     padding_side: Literal["right", "left"] = "right"
     appended: tuple[str, ...] = ()
+    appended_have_scores: bool = False
+    fairseq_ids: bool = False
+    options: tuple[str, ...] = ()
 
     def evidence(self, vocabulary: Container[str]) -> int:
         """How many of the pieces a vocabulary has; 0 if a special one is missing."""
@@ -103,6 +111,7 @@ _BERT = Convention(
     ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
     "start:0 $A:0 end:0",
     "start:0 $A:0 end:0 $B:1 end:1",
+    options=("do_lower_case", "strip_accents", "normalization"),
 )
 _ROBERTA = Convention(
     "byte_level_bpe",
@@ -132,9 +141,14 @@ CONVENTIONS: Mapping[str, Convention] = {
         ("<s>", "<pad>", "</s>", "<unk>", *(f"<special{number}>" for number in range(10))),
         "start:0 $A:0 end:0",
         "start:0 $A:0 end:0 $B:1 end:1",
+        options=("do_lower_case", "language"),
     ),
     "transfo-xl": Convention(
-        "transformer_xl", _special("<eos>"), ("<eos>", "<unk>"), *_WITHOUT_SPECIALS
+        "transformer_xl",
+        _special("<eos>"),
+        ("<eos>", "<unk>"),
+        *_WITHOUT_SPECIALS,
+        options=("do_lower_case",),
     ),
     "xlnet": Convention(
         "sentencepiece",
@@ -145,6 +159,7 @@ CONVENTIONS: Mapping[str, Convention] = {
         lstrip=("<mask>",),
         padding_type_id=3,
         padding_side="left",
+        options=("do_lower_case", "strip_accents"),
     ),
     "albert": Convention(
         "sentencepiece",
@@ -153,8 +168,9 @@ CONVENTIONS: Mapping[str, Convention] = {
         "start:0 $A:0 end:0",
         "start:0 $A:0 end:0 $B:1 end:1",
         lstrip=("[MASK]",),
+        options=("do_lower_case", "strip_accents", "normalization"),
     ),
-    "xlm-roberta": dataclasses.replace(_ROBERTA, kind="sentencepiece"),
+    "xlm-roberta": dataclasses.replace(_ROBERTA, kind="sentencepiece", fairseq_ids=True),
     "t5": Convention(
         "sentencepiece",
         _special("<pad>", end="</s>"),
@@ -162,6 +178,7 @@ CONVENTIONS: Mapping[str, Convention] = {
         "$A:0 end:0",
         "$A:0 end:0 $B:0 end:0",
         appended=_SENTINELS,
+        appended_have_scores=True,
     ),
 }
 """Model type -> convention. LAMBERT, talking-heads BERT and the like are "bert" here."""

@@ -17,13 +17,14 @@ from hubexport.tokenizers import hugging_face
 from hubexport.tokenizers.added_tokens import with_added_tokens
 from hubexport.tokenizers.conventions import CONVENTIONS, OPTIONAL, Convention
 from hubexport.tokenizers.definition import PackingTemplate, Token, TokenizerDefinition
+from hubexport.tokenizers.kinds import define
 from hubexport.tokenizers.readers import READERS
 from hubexport.tokenizers.request import Request, TokenizerOptions, find_model_type, make_request
 
 
 @dataclasses.dataclass(frozen=True)
 class Defined:
-    """A definition and how it was come by.
+    """A tokenizer's definition and the evidence for it.
 
     Attributes:
       definition: the tokenizer.
@@ -62,17 +63,17 @@ def define_tokenizer(
     request = make_request(vocab_file, sp_model_file, tokenizer, options)
     model_type = find_model_type(request)
     convention = CONVENTIONS[model_type]
-    _check_options(options, model_type)
-    model = READERS[convention.kind](request, model_type)
+    _check_options(options, convention, model_type)
+    read = READERS[convention.kind](request, model_type)
 
     stated = request.directory.added_tokens(recognised=options.special_tokens_in_text)
     pieces = {**convention.special_tokens, **request.directory.special_pieces(model_type)}
     pieces = {name: piece for name, piece in pieces.items() if name in convention.special_tokens}
     literals = dataclasses.replace(convention, literals=(*convention.literals, *pieces.values()))
     if stated is None:
-        vocabulary_ids = {piece: number for number, piece in enumerate(model.pieces)}
+        vocabulary_ids = {piece: number for number, piece in enumerate(read.pieces)}
         stated = tuple(dict.fromkeys(literals.added_tokens(vocabulary_ids)))
-    complete = with_added_tokens(model.pieces, stated, str(request.files[0]))
+    complete = with_added_tokens(read.pieces, stated, str(request.files[0]))
     ids = {piece: number for number, piece in enumerate(complete)}
     special_tokens = _special_ids(pieces, ids, request)
     without = [name for name in pieces if name not in special_tokens]
@@ -83,11 +84,13 @@ def define_tokenizer(
     )
     packing = packing or convention.packing(special_tokens)
     _check_packing(packing, len(complete), request)
-    definition = model.define(added_tokens=stated, special_tokens=special_tokens, packing=packing)
-    if not options.special_tokens_in_text:
-        # The pieces stay; only text is no longer searched for them, here and by the reference.
-        plain = model.define(added_tokens=(), special_tokens=special_tokens, packing=packing)
-        definition = dataclasses.replace(definition, added_tokens=(), reference=plain.reference)
+    definition = define(
+        read.model,
+        added_tokens=stated,
+        special_tokens=special_tokens,
+        packing=packing,
+        special_tokens_in_text=options.special_tokens_in_text,
+    )
     definition = dataclasses.replace(
         definition,
         pieces=complete,
@@ -96,10 +99,10 @@ def define_tokenizer(
     return Defined(
         definition,
         model_type,
-        model.lower_case,
-        model.reason,
+        read.lower_case,
+        read.reason,
         (
-            *model.warnings,
+            *read.warnings,
             *definition.warnings,
             *(f"the vocabulary has no {pieces[name]}: there is no {name}" for name in without),
             *_ordinary_as_text(request),
@@ -136,23 +139,19 @@ def _check_packing(packing: PackingTemplate, size: int, request: Request) -> Non
         )
 
 
-def _check_options(options: TokenizerOptions, model_type: str) -> None:
-    """Raises UsageError for options that say nothing about this kind of tokenizer."""
-    kind = CONVENTIONS[model_type].kind
-    applies = {
-        "do_lower_case": kind in ("wordpiece", "xlm", "transformer_xl")
-        or model_type in ("albert", "xlnet"),
-        "strip_accents": kind == "wordpiece" or model_type in ("albert", "xlnet"),
-        "language": kind == "xlm",
-        "normalization": kind == "wordpiece" or model_type == "albert",
-    }
+def _check_options(options: TokenizerOptions, convention: Convention, model_type: str) -> None:
+    """Raises UsageError for options that say nothing about this type of tokenizer."""
     given = {
         "do_lower_case": options.do_lower_case is not None,
         "strip_accents": options.strip_accents is not None,
         "language": options.language is not None,
         "normalization": options.normalization != "exact",
     }
-    pointless = [f"--{name}" for name, is_given in given.items() if is_given and not applies[name]]
+    pointless = [
+        f"--{name}"
+        for name, is_given in given.items()
+        if is_given and name not in convention.options
+    ]
     if pointless:
         raise UsageError(
             f"flags that say nothing about a tokenizer of type {model_type}",

@@ -11,21 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hubexport.errors import ConfigurationError, VocabularyError, some_of
-from hubexport.tokenizers.added_tokens import with_added_tokens
 from hubexport.tokenizers.bpe_json import bpe_content
 from hubexport.tokenizers.bpe_vocabulary import pieces_by_id, read_vocabulary
-from hubexport.tokenizers.definition import (
-    AddedToken,
-    InGraphTokenizer,
-    PackingTemplate,
-    Reference,
-    TokenizerDefinition,
-)
+from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer
+from hubexport.tokenizers.kinds import behaviour
 from hubexport.tokenizers.merges import (
     END_OF_WORD,
     Merge,
@@ -33,6 +27,7 @@ from hubexport.tokenizers.merges import (
     read_merges,
     symbols_with_end,
 )
+from hubexport.tokenizers.rust import add_literals, reference_of
 from hubexport.tokenizers.tables import bert_characters
 
 UNKNOWN = "<unk>"
@@ -151,43 +146,23 @@ def gpt_from_json(path: Path, content: dict[str, Any]) -> GPTModel:
     return GPTModel(bpe.pieces, bpe.merges, unknown, (path,))
 
 
-def define_gpt(
-    model: GPTModel,
-    *,
-    added_tokens: tuple[AddedToken, ...],
-    special_tokens: Mapping[str, int],
-    packing: PackingTemplate,
-) -> TokenizerDefinition:
-    """The definition of a tokenizer.
-
-    Args:
-      model: the files.
-      added_tokens: literals recognised in text.
-      special_tokens: standard name -> id.
-      packing: how encoder inputs are arranged.
-
-    Raises:
-      VocabularyError: the added tokens do not fit the vocabulary.
-    """
-    pieces = with_added_tokens(model.pieces, added_tokens, str(model.files[0]))
-    return TokenizerDefinition(
-        kind="bpe",
-        pieces=pieces,
-        unknown_id=model.pieces.index(model.unknown),
-        special_tokens=special_tokens,
-        added_tokens=added_tokens,
-        packing=packing,
-        settings={
+@behaviour.register
+def _(
+    model: GPTModel, pieces: tuple[str, ...], added_tokens: tuple[AddedToken, ...]
+) -> dict[str, Any]:
+    return {
+        "kind": "bpe",
+        "unknown_id": model.pieces.index(model.unknown),
+        "settings": {
             "merges": len(model.merges),
             "end_of_word_suffix": END_OF_WORD,
             "lower_case": True,
             "strip_accents": True,
             "characters": bert_characters.SOURCE,
         },
-        files=model.files,
-        make=functools.partial(_make, model, pieces),
-        reference=functools.partial(_reference, model, added_tokens),
-    )
+        "make": functools.partial(_make, model, pieces),
+        "reference": functools.partial(reference_of, hugging_face_tokenizer, model),
+    }
 
 
 def _make(model: GPTModel, pieces: tuple[str, ...]) -> InGraphTokenizer:
@@ -196,18 +171,7 @@ def _make(model: GPTModel, pieces: tuple[str, ...]) -> InGraphTokenizer:
     return GPT(pieces, model.merges, model.unknown, model.alphabet)
 
 
-def _reference(model: GPTModel, added_tokens: tuple[AddedToken, ...]) -> Reference:
-    """Hugging Face's tokenizer of the same files."""
-    tokenizer = hugging_face_tokenizer(model, added_tokens)
-
-    def encode(texts: Any) -> list[list[int]]:
-        encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
-
-    return encode
-
-
-def hugging_face_tokenizer(model: GPTModel, added_tokens: tuple[AddedToken, ...]) -> Any:
+def hugging_face_tokenizer(model: GPTModel, added_tokens: Sequence[AddedToken]) -> Any:
     """The same tokenizer as a `tokenizers.Tokenizer`; raises ImportError without that package."""
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers
@@ -225,12 +189,4 @@ def hugging_face_tokenizer(model: GPTModel, added_tokens: tuple[AddedToken, ...]
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.BPEDecoder(suffix=END_OF_WORD)
-    tokenizer.add_special_tokens(
-        [
-            tokenizers.AddedToken(
-                token.content, lstrip=token.lstrip, rstrip=token.rstrip, normalized=False
-            )
-            for token in sorted(added_tokens, key=lambda token: token.id)
-        ]
-    )
-    return tokenizer
+    return add_literals(tokenizer, added_tokens)

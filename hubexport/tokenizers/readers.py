@@ -1,9 +1,8 @@
-"""Reading each kind of tokenizer: from its files to a function that defines it."""
+"""Reading each kind of tokenizer: from its files to its model."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,15 @@ from typing import Any
 from hubexport.errors import ConfigurationError, UsageError
 from hubexport.tokenizers import casing, sentencepiece_model, vocabulary
 from hubexport.tokenizers.conventions import CONVENTIONS
-from hubexport.tokenizers.definition import TokenizerDefinition
 from hubexport.tokenizers.request import Request, raw_pieces
 
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """What a reader found: the pieces, a function that defines, and the decision on casing."""
+    """What a reader found: the model, all pieces, and the decision on casing."""
 
+    model: Any
     pieces: Sequence[str]
-    define: Callable[..., TokenizerDefinition]
     lower_case: bool | None = None
     reason: str = ""
     warnings: tuple[str, ...] = ()
@@ -37,7 +35,7 @@ def _wordpiece(request: Request, model_type: str) -> Read:
         settings = ("strip_accents", "tokenize_chinese_chars")
         stated = {name: getattr(model, name) for name in settings}
         _agrees(request, {"do_lower_case": model.lower_case, **stated})
-        return _read(model, wordpiece.define_wordpiece)
+        return _read(model)
     decided = casing.decide_lower_case(
         request.options.do_lower_case,
         words,
@@ -49,7 +47,7 @@ def _wordpiece(request: Request, model_type: str) -> Read:
         strip_accents=_strip_accents(request),
         tokenize_chinese_chars=request.directory.said("tokenize_chinese_chars") is not False,
     )
-    return _read(model, wordpiece.define_wordpiece, decided)
+    return _read(model, decided)
 
 
 def _byte_level_bpe(request: Request, model_type: str) -> Read:
@@ -62,15 +60,15 @@ def _byte_level_bpe(request: Request, model_type: str) -> Read:
             *_both(request), add_prefix_space=bool(request.directory.said("add_prefix_space"))
         )
     _agrees(request, {"add_prefix_space": model.add_prefix_space})
-    return _read(model, kind.define_byte_level_bpe)
+    return _read(model)
 
 
 def _gpt(request: Request, model_type: str) -> Read:
     from hubexport.tokenizers import gpt
 
     if request.json_file:
-        return _read(gpt.gpt_from_json(request.files[0], _stated(request)), gpt.define_gpt)
-    return _read(gpt.read_gpt(*_both(request)), gpt.define_gpt)
+        return _read(gpt.gpt_from_json(request.files[0], _stated(request)))
+    return _read(gpt.read_gpt(*_both(request)))
 
 
 def _xlm(request: Request, model_type: str) -> Read:
@@ -88,7 +86,7 @@ def _xlm(request: Request, model_type: str) -> Read:
         language=request.options.language,
         do_lowercase_and_remove_accent=decided.lower_case,
     )
-    return _read(model, xlm.define_xlm, decided)
+    return _read(model, decided)
 
 
 def _transformer_xl(request: Request, model_type: str) -> Read:
@@ -96,35 +94,36 @@ def _transformer_xl(request: Request, model_type: str) -> Read:
 
     decided = _lower_case(request, "lower_case")
     model = transformer_xl.read_transformer_xl(request.files[0], lower_case=decided.lower_case)
-    return _read(model, transformer_xl.define_transformer_xl, decided)
+    return _read(model, decided)
 
 
 def _sentencepiece(request: Request, model_type: str) -> Read:
     from hubexport.tokenizers import sentencepiece, sentencepiece_json
 
+    convention = CONVENTIONS[model_type]
+    has_casing = "do_lower_case" in convention.options
     if request.json_file:
         model = sentencepiece_json.sentencepiece_from_json(request.files[0], _stated(request))
-        if model_type in ("albert", "xlnet"):
+        if has_casing:
             keep_accents = not model.strip_accents
             _agrees(request, {"do_lower_case": model.lower_case, "keep_accents": keep_accents})
-        return _read(model, sentencepiece.define_sentencepiece)
+        return _read(model)
     pieces = sentencepiece_model.read_sentencepiece(request.files[0])
     if request.options.normalization == "tfhub":
         return _stock(request, pieces)
     decided = None
-    if model_type in ("albert", "xlnet"):
+    if has_casing:
         decided = casing.decide_lower_case(
             request.options.do_lower_case, pieces, followed=("strip_accents", "keep_accents")
         )
     model = sentencepiece.sentencepiece_from_model(
         pieces,
         model_type=model_type,
-        do_lower_case=decided.lower_case if decided else False,
+        do_lower_case=decided is not None and decided.lower_case,
         keep_accents=_strip_accents(request) is False,
     )
-    read = _read(model, sentencepiece.define_sentencepiece, decided)
-    appended = CONVENTIONS[model_type].appended
-    return dataclasses.replace(read, pieces=(*read.pieces, *appended))
+    read = _read(model, decided)
+    return dataclasses.replace(read, pieces=(*read.pieces, *convention.appended))
 
 
 def _stock(
@@ -140,15 +139,13 @@ def _stock(
         )
     decided = casing.decide_lower_case(request.options.do_lower_case, model)
     tokenizer = tfhub.TFHubModel(model, decided.lower_case)
-    return _read(tokenizer, tfhub.define_tfhub, decided)
+    return _read(tokenizer, decided)
 
 
-def _read(model: Any, define: Any, decided: casing.Casing | None = None) -> Read:
-    """A model and its `define_...` as a `Read`."""
-    bound = functools.partial(define, model)
+def _read(model: Any, decided: casing.Casing | None = None) -> Read:
     if decided is None:
-        return Read(model.pieces, bound)
-    return Read(model.pieces, bound, decided.lower_case, decided.reason, tuple(decided.warnings))
+        return Read(model, model.pieces)
+    return Read(model, model.pieces, decided.lower_case, decided.reason, tuple(decided.warnings))
 
 
 def _stated(request: Request) -> dict[str, Any]:
@@ -185,7 +182,7 @@ def _agrees(request: Request, followed: Mapping[str, bool]) -> None:
                 ("directory", str(request.directory.path)),
                 *((name, f"{followed[name]} and {said[name]}") for name in differing),
             ],
-            "save the tokenizer again with save_pretrained, or mend the file that is wrong.",
+            "save the tokenizer again with save_pretrained, or fix the file that is wrong.",
         )
 
 

@@ -17,17 +17,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from hubexport.errors import ConfigurationError, VocabularyError, some_of
-from hubexport.tokenizers.added_tokens import with_added_tokens
-from hubexport.tokenizers.definition import (
-    AddedToken,
-    InGraphTokenizer,
-    PackingTemplate,
-    TokenizerDefinition,
-)
+from hubexport.tokenizers.conventions import CONVENTIONS, Convention
+from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer
+from hubexport.tokenizers.kinds import behaviour
+from hubexport.tokenizers.rust import reference_of
 from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
 from hubexport.tokenizers.sentencepiece_per_word import (
     GRANULE,
@@ -36,9 +32,12 @@ from hubexport.tokenizers.sentencepiece_per_word import (
     check_charsmap,
     per_word,
 )
-from hubexport.tokenizers.sentencepiece_references import library_reference, rust_reference
+from hubexport.tokenizers.sentencepiece_references import library_reference, rust_tokenizer
 
-MODEL_TYPES = ("albert", "t5", "xlm-roberta", "xlnet", "sentencepiece")
+MODEL_TYPES = (
+    *(name for name, convention in CONVENTIONS.items() if convention.kind == "sentencepiece"),
+    "sentencepiece",
+)
 """Families whose `.model` files are known; the last for all others."""
 
 _DIGIT_COMMA = -100.0  # added to the score of pieces such as "9,": Hugging Face avoids them
@@ -61,7 +60,7 @@ def sentencepiece_from_model(
     model: SentencePieceModel,
     *,
     model_type: str,
-    do_lower_case: bool | None = None,
+    do_lower_case: bool = False,
     keep_accents: bool = False,
 ) -> SentencePieceTokenizer:
     """A family's tokenizer from its `.model`.
@@ -69,8 +68,7 @@ def sentencepiece_from_model(
     Args:
       model: from `read_sentencepiece`.
       model_type: one of `MODEL_TYPES`.
-      do_lower_case: whether text is lower-cased; by default it is for ALBERT. Of ALBERT and XLNet
-        only.
+      do_lower_case: whether text is lower-cased. Of ALBERT and XLNet only.
       keep_accents: whether it keeps its accents. Of ALBERT and XLNet only.
 
     Raises:
@@ -83,16 +81,10 @@ def sentencepiece_from_model(
             [("model_type", repr(model_type)), ("known", ", ".join(MODEL_TYPES))],
             "pass one of them.",
         )
-    bert_like = model_type in ("albert", "xlnet")
-    if not bert_like and (do_lower_case or keep_accents):
-        raise ConfigurationError(
-            f"{model_type} tokenizers have no options for casing and accents",
-            [("model", str(model.path)), ("do_lower_case", repr(do_lower_case))],
-            "leave them out: what such a model does to text is in its own character map.",
-        )
     check_charsmap(model.charsmap, model.path)
     common: dict[str, Any] = {"files": (model.path,), "algorithm": model.algorithm}
-    if model_type == "sentencepiece":
+    if model_type not in CONVENTIONS:
+        _refuse_casing(model, model_type, do_lower_case or keep_accents)
         return SentencePieceTokenizer(
             pieces=model.pieces,
             unknown_id=model.unknown_id,
@@ -100,9 +92,12 @@ def sentencepiece_from_model(
             keeps_spaces=not model.normalizer.get("remove_extra_whitespaces", True),
             **common,
         )
-    _check_unigram(model, model_type)
+    convention = CONVENTIONS[model_type]
+    has_casing = "do_lower_case" in convention.options
+    _refuse_casing(model, model_type, not has_casing and (do_lower_case or keep_accents))
+    _check_unigram(model, model_type, convention)
     common["charsmap"] = model.charsmap
-    if model_type == "xlm-roberta":
+    if convention.fairseq_ids:
         return SentencePieceTokenizer(
             pieces=(*_FAIRSEQ, *model.pieces[len(_RAW) :], "<mask>"),
             scores=(*[0.0] * len(_FAIRSEQ), *model.scores[len(_RAW) :], 0.0),
@@ -110,29 +105,37 @@ def sentencepiece_from_model(
             **common,
         )
     scores = model.scores
-    if bert_like:
+    if has_casing:
         scores = tuple(
             score + _DIGIT_COMMA if len(p) > 1 and p[-1] == "," and p[-2].isdigit() else score
             for p, score in zip(model.pieces, scores, strict=True)
         )
-        lower = model_type == "albert" if do_lower_case is None else do_lower_case
-        common |= {"quotes": True, "strip_accents": not keep_accents, "lower_case": lower}
+        common |= {"quotes": True, "strip_accents": not keep_accents, "lower_case": do_lower_case}
     return SentencePieceTokenizer(
         pieces=model.pieces,
         scores=scores,
         unknown_id=model.unknown_id,
-        added_have_scores=model_type == "t5",
+        added_have_scores=convention.appended_have_scores,
         **common,
     )
 
 
-def _check_unigram(model: SentencePieceModel, model_type: str) -> None:
+def _refuse_casing(model: SentencePieceModel, model_type: str, is_asked_for: bool) -> None:
+    if is_asked_for:
+        raise ConfigurationError(
+            f"{model_type} tokenizers have no options for casing and accents",
+            [("model", str(model.path))],
+            "leave them out: what such a model does to text is in its own character map.",
+        )
+
+
+def _check_unigram(model: SentencePieceModel, model_type: str, convention: Convention) -> None:
     problems = []
     if model.algorithm != "unigram":
         problems.append(f"its algorithm is {model.algorithm}, not unigram")
     if model.trainer.get("byte_fallback"):
         problems.append("it spells unknown characters as bytes (byte_fallback)")
-    if model_type == "xlm-roberta" and model.pieces[: len(_RAW)] != _RAW:
+    if convention.fairseq_ids and model.pieces[: len(_RAW)] != _RAW:
         problems.append(f"its first pieces are {some_of(map(repr, model.pieces[:3]))}")
     if problems:
         raise VocabularyError(
@@ -142,21 +145,11 @@ def _check_unigram(model: SentencePieceModel, model_type: str) -> None:
         )
 
 
-def define_sentencepiece(
-    model: SentencePieceTokenizer,
-    *,
-    added_tokens: tuple[AddedToken, ...],
-    special_tokens: Mapping[str, int],
-    packing: PackingTemplate,
-) -> TokenizerDefinition:
-    """The definition of a SentencePiece tokenizer.
-
-    Raises:
-      VocabularyError: added tokens that do not fit, or pieces that the graph cannot run.
-    """
-    source = ", ".join(map(str, model.files))
-    pieces = with_added_tokens(model.pieces, added_tokens, source)
-    make: Callable[[], InGraphTokenizer]
+@behaviour.register
+def _(
+    model: SentencePieceTokenizer, pieces: tuple[str, ...], added_tokens: tuple[AddedToken, ...]
+) -> dict[str, Any]:
+    common: dict[str, Any] = {"kind": "sentencepiece", "unknown_id": model.unknown_id}
     if model.library is not None:
         if len(pieces) > len(model.pieces):
             # The op's ids end with the model's own pieces.
@@ -166,23 +159,26 @@ def define_sentencepiece(
             no_detokenize = "TensorFlow's op drops all spaces in front of text, the library but one"
         else:
             no_detokenize = ""
-        make = functools.partial(_make_library, model.library)
-        reference = functools.partial(library_reference, model.library, added_tokens)
-        settings: dict[str, Any] = {"runs_like": "sentencepiece", "algorithm": model.algorithm}
-        more: dict[str, Any] = {
+        return {
+            **common,
+            "make": functools.partial(_make_library, model.library),
+            "reference": functools.partial(library_reference, model.library),
             "reference_name": "sentencepiece",
+            "settings": {"runs_like": "sentencepiece", "algorithm": model.algorithm},
             "differences": LIBRARY_DIFFERENCES if model.algorithm == "unigram" else "",
             "no_detokenize": no_detokenize,
         }
-    else:
-        if model.added_have_scores:
-            extra = pieces[len(model.pieces) :]
-            model = dataclasses.replace(
-                model, pieces=pieces, scores=(*model.scores, *[0.0] * len(extra))
-            )
-        make = functools.partial(_make_per_word, per_word(model, pieces, source))
-        reference = functools.partial(rust_reference, model, added_tokens)
-        settings = {
+    if model.added_have_scores:
+        extra = pieces[len(model.pieces) :]
+        model = dataclasses.replace(
+            model, pieces=pieces, scores=(*model.scores, *[0.0] * len(extra))
+        )
+    settings = per_word(model, pieces, ", ".join(map(str, model.files)))
+    return {
+        **common,
+        "make": functools.partial(_make_per_word, settings),
+        "reference": functools.partial(reference_of, rust_tokenizer, model),
+        "settings": {
             "runs_like": "tokenizers",
             "algorithm": "unigram",
             "replace_quotes": model.quotes,
@@ -192,24 +188,10 @@ def define_sentencepiece(
             "words_end_at": "white space" if model.split else "spaces",
             "word_prefix": model.prefix,
             "scores_rounded_to": GRANULE,
-        }
-        more = {
-            "differences": DIFFERENCES,
-            "no_offsets": "text is normalized and cut into words before the model sees it",
-        }
-    return TokenizerDefinition(
-        kind="sentencepiece",
-        pieces=pieces,
-        unknown_id=model.unknown_id,
-        special_tokens=dict(special_tokens),
-        added_tokens=added_tokens,
-        packing=packing,
-        settings=settings,
-        files=model.files,
-        make=make,
-        reference=reference,
-        **more,
-    )
+        },
+        "differences": DIFFERENCES,
+        "no_offsets": "text is normalized and cut into words before the model sees it",
+    }
 
 
 def _make_library(serialized: bytes) -> InGraphTokenizer:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubexport.tokenizers.definition import AddedToken, Reference
+from hubexport.tokenizers.rust import add_literals
 
 if TYPE_CHECKING:
     from hubexport.tokenizers.sentencepiece_per_word import SentencePieceTokenizer
@@ -18,7 +19,6 @@ def rust_tokenizer(model: SentencePieceTokenizer, added_tokens: Sequence[AddedTo
     Raises:
       ImportError: it is not installed.
     """
-    from tokenizers import AddedToken as Added
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     vocabulary = list(zip(model.pieces, model.scores, strict=True))
@@ -46,24 +46,7 @@ def rust_tokenizer(model: SentencePieceTokenizer, added_tokens: Sequence[AddedTo
         else metaspace
     )
     tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme, split=True)
-    tokenizer.add_special_tokens(
-        [
-            Added(t.content, lstrip=t.lstrip, rstrip=t.rstrip, normalized=False, special=True)
-            for t in sorted(added_tokens, key=lambda token: token.id)
-        ]
-    )
-    return tokenizer
-
-
-def rust_reference(model: SentencePieceTokenizer, added_tokens: Sequence[AddedToken]) -> Reference:
-    """`rust_tokenizer`, from texts to ids."""
-    tokenizer = rust_tokenizer(model, added_tokens)
-
-    def encode(texts: Sequence[str]) -> list[list[int]]:
-        encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
-
-    return encode
+    return add_literals(tokenizer, added_tokens)
 
 
 def library_reference(serialized: bytes, added_tokens: Sequence[AddedToken]) -> Reference:

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from hubexport.tokenizers.definition import (
-    AddedToken,
-    InGraphTokenizer,
-    PackingTemplate,
-    Reference,
-    TokenizerDefinition,
-)
+from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer, Reference
+from hubexport.tokenizers.kinds import behaviour
 from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
 from hubexport.tokenizers.vocabulary import Vocabulary
 
@@ -44,45 +40,37 @@ class TFHubModel:
         return (self.vocabulary.path,)
 
 
-def define_tfhub(
-    model: TFHubModel,
-    *,
-    added_tokens: tuple[AddedToken, ...],
-    special_tokens: Mapping[str, int],
-    packing: PackingTemplate,
-) -> TokenizerDefinition:
-    """The definition; literal special tokens are text to the stock ops."""
+@behaviour.register
+def _(
+    model: TFHubModel, pieces: tuple[str, ...], added_tokens: tuple[AddedToken, ...]
+) -> dict[str, Any]:
+    """Literal special tokens are text to the stock ops."""
     wordpiece = isinstance(model.vocabulary, Vocabulary)
-
-    def make() -> InGraphTokenizer:
-        if isinstance(model.vocabulary, Vocabulary):
-            from hubexport.tokenizers.graph.tfhub_wordpiece import TFHubWordPiece
-
-            return TFHubWordPiece(model.vocabulary, model.lower_case)
-        from hubexport.tokenizers.graph.tfhub_sentencepiece import TFHubSentencePiece
-
-        return TFHubSentencePiece(model.vocabulary, model.lower_case)
-
-    return TokenizerDefinition(
-        kind="wordpiece" if wordpiece else "sentencepiece",
-        pieces=model.pieces,
-        unknown_id=model.vocabulary.unknown_id,
-        special_tokens=special_tokens,
-        added_tokens=(),
-        packing=packing,
-        settings={"normalization": "tfhub", "do_lower_case": model.lower_case},
-        files=model.files,
-        make=make,
-        reference=functools.partial(_reference, model) if wordpiece else None,
-        reference_name="tensorflow-text",
-        no_offsets=""
-        if wordpiece
-        else "diacritics are stripped first, so offsets would be those of another text",
-        no_detokenize="the published preprocessors have none",
-    )
+    accents = "diacritics are stripped first, so offsets would be those of another text"
+    return {
+        "kind": "wordpiece" if wordpiece else "sentencepiece",
+        "unknown_id": model.vocabulary.unknown_id,
+        "added_tokens": (),
+        "settings": {"normalization": "tfhub", "do_lower_case": model.lower_case},
+        "make": functools.partial(_make, model),
+        "reference": functools.partial(_reference, model) if wordpiece else None,
+        "reference_name": "tensorflow-text",
+        "no_offsets": "" if wordpiece else accents,
+        "no_detokenize": "the published preprocessors have none",
+    }
 
 
-def _reference(model: TFHubModel) -> Reference:
+def _make(model: TFHubModel) -> InGraphTokenizer:
+    if isinstance(model.vocabulary, Vocabulary):
+        from hubexport.tokenizers.graph.tfhub_wordpiece import TFHubWordPiece
+
+        return TFHubWordPiece(model.vocabulary, model.lower_case)
+    from hubexport.tokenizers.graph.tfhub_sentencepiece import TFHubSentencePiece
+
+    return TFHubSentencePiece(model.vocabulary, model.lower_case)
+
+
+def _reference(model: TFHubModel, added_tokens: Sequence[AddedToken]) -> Reference:
     """tensorflow_text's own BertTokenizer, which published preprocessors run."""
     import tensorflow as tf
     import tensorflow_text as text

@@ -12,19 +12,14 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hubexport.errors import ConfigurationError, VocabularyError, some_of
-from hubexport.tokenizers.added_tokens import with_added_tokens
 from hubexport.tokenizers.bpe_vocabulary import read_text
-from hubexport.tokenizers.definition import (
-    AddedToken,
-    InGraphTokenizer,
-    PackingTemplate,
-    Reference,
-    TokenizerDefinition,
-)
+from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer, Reference
+from hubexport.tokenizers.kinds import behaviour
 from hubexport.tokenizers.tables.moses_characters import versions
 
 _UNKNOWN = ("<UNK>", "<unk>")  # the first that there is
@@ -98,20 +93,10 @@ def read_transformer_xl(vocab_file: str | Path, *, lower_case: bool = False) -> 
     return TransformerXlModel(tuple(words), lower_case, (path,), warnings)
 
 
-def define_transformer_xl(
-    model: TransformerXlModel,
-    *,
-    added_tokens: tuple[AddedToken, ...],
-    special_tokens: Mapping[str, int],
-    packing: PackingTemplate,
-) -> TokenizerDefinition:
-    """See `TokenizerDefinition`.
-
-    Raises:
-      ConfigurationError: an added token is not of the form `<word>`.
-      VocabularyError: the added tokens do not fit the vocabulary.
-    """
-    pieces = with_added_tokens(model.pieces, added_tokens, str(model.files[0]))
+@behaviour.register
+def _(
+    model: TransformerXlModel, pieces: tuple[str, ...], added_tokens: tuple[AddedToken, ...]
+) -> dict[str, Any]:
     # The original takes them for regular expressions that match in any case.
     wrong = [t.content for t in added_tokens if not _LITERAL.fullmatch(t.content)]
     if wrong:
@@ -120,39 +105,36 @@ def define_transformer_xl(
             [("found", some_of(map(repr, wrong)))],
             "pass the tokenizer's files as they were published.",
         )
-
-    def make() -> InGraphTokenizer:
-        from hubexport.tokenizers.graph.transformer_xl import TransformerXl
-
-        digest = hashlib.sha256("\n".join(pieces).encode()).hexdigest()
-        return TransformerXl(pieces, model.unknown_id, model.lower_case, added_tokens, digest)
-
-    return TokenizerDefinition(
-        kind="transformer_xl",
-        pieces=pieces,
-        unknown_id=model.unknown_id,
-        special_tokens=special_tokens,
-        added_tokens=added_tokens,
-        packing=packing,
-        settings={"language": "en", "lower_case": model.lower_case, "rules": versions()},
-        files=model.files,
-        make=make,
-        reference=functools.partial(_reference, pieces, model, added_tokens),
-        reference_name="sacremoses",
-        differences=(
+    return {
+        "kind": "transformer_xl",
+        "unknown_id": model.unknown_id,
+        "settings": {"language": "en", "lower_case": model.lower_case, "rules": versions()},
+        "make": functools.partial(_make, model, pieces, added_tokens),
+        "reference": functools.partial(_reference, pieces, model),
+        "reference_name": "sacremoses",
+        "differences": (
             f"Digits, white space and lower case are those of Unicode {versions()['unicode']}; the "
             "original goes by the Unicode version of the Python it runs on."
         ),
-        no_offsets=(
+        "no_offsets": (
             "Moses' rules insert, drop and replace characters, and the original tokenizer keeps no "
             "record of where they were"
         ),
-        no_detokenize=(
+        "no_detokenize": (
             "the original puts words together by sacremoses' detokenizer, which goes from word to "
             "word and counts quotation marks; no op does that"
         ),
-        warnings=model.warnings,
-    )
+        "warnings": model.warnings,
+    }
+
+
+def _make(
+    model: TransformerXlModel, pieces: tuple[str, ...], added_tokens: tuple[AddedToken, ...]
+) -> InGraphTokenizer:
+    from hubexport.tokenizers.graph.transformer_xl import TransformerXl
+
+    digest = hashlib.sha256("\n".join(pieces).encode()).hexdigest()
+    return TransformerXl(pieces, model.unknown_id, model.lower_case, added_tokens, digest)
 
 
 def _begins_as_pickle(path: Path) -> bool:

@@ -10,19 +10,14 @@ point (`tables.bert_characters`). Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hubexport.errors import some_of
-from hubexport.tokenizers.added_tokens import with_added_tokens
-from hubexport.tokenizers.definition import (
-    AddedToken,
-    InGraphTokenizer,
-    PackingTemplate,
-    Reference,
-    TokenizerDefinition,
-)
+from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer
+from hubexport.tokenizers.kinds import behaviour
+from hubexport.tokenizers.rust import add_literals, reference_of
 from hubexport.tokenizers.tables import bert_characters
 from hubexport.tokenizers.vocabulary import UNKNOWN, Vocabulary
 from hubexport.tokenizers.wordpiece_json import CONTINUATION, wordpiece_content
@@ -67,25 +62,10 @@ def wordpiece_from_json(path: Path, content: dict[str, Any]) -> WordPieceModel:
     return WordPieceModel(**wordpiece_content(path, content), files=(path,))
 
 
-def define_wordpiece(
-    model: WordPieceModel,
-    *,
-    added_tokens: tuple[AddedToken, ...],
-    special_tokens: Mapping[str, int],
-    packing: PackingTemplate,
-) -> TokenizerDefinition:
-    """The definition of a tokenizer.
-
-    Args:
-      model: the files.
-      added_tokens: literals recognised in text.
-      special_tokens: standard name -> id.
-      packing: how encoder inputs are arranged.
-
-    Raises:
-      VocabularyError: the added tokens do not fit the vocabulary.
-    """
-    pieces = with_added_tokens(model.pieces, added_tokens, str(model.files[0]))
+@behaviour.register
+def _(
+    model: WordPieceModel, pieces: tuple[str, ...], added_tokens: tuple[AddedToken, ...]
+) -> dict[str, Any]:
     differences = ""
     if model.reordered:
         differences = (
@@ -93,14 +73,10 @@ def define_wordpiece(
             f"({some_of(f'U+{ord(c):04X}' for c in model.reordered)}): a word with several of "
             "them in an order that NFD changes is taken as it is"
         )
-    return TokenizerDefinition(
-        kind="wordpiece",
-        pieces=pieces,
-        unknown_id=model.unknown_id,
-        special_tokens=special_tokens,
-        added_tokens=added_tokens,
-        packing=packing,
-        settings={
+    return {
+        "kind": "wordpiece",
+        "unknown_id": model.unknown_id,
+        "settings": {
             "lower_case": model.lower_case,
             "strip_accents": model.strip_accents,
             "tokenize_chinese_chars": model.tokenize_chinese_chars,
@@ -108,11 +84,10 @@ def define_wordpiece(
             "cleanup": model.cleanup,
             "characters": bert_characters.SOURCE,
         },
-        files=model.files,
-        make=functools.partial(_make, model, pieces),
-        reference=functools.partial(_reference, model, added_tokens),
-        differences=differences,
-    )
+        "make": functools.partial(_make, model, pieces),
+        "reference": functools.partial(reference_of, hugging_face_tokenizer, model),
+        "differences": differences,
+    }
 
 
 def _make(model: WordPieceModel, pieces: tuple[str, ...]) -> InGraphTokenizer:
@@ -121,18 +96,7 @@ def _make(model: WordPieceModel, pieces: tuple[str, ...]) -> InGraphTokenizer:
     return ExactWordPiece(model, pieces)
 
 
-def _reference(model: WordPieceModel, added_tokens: tuple[AddedToken, ...]) -> Reference:
-    """Hugging Face's tokenizer of the same files."""
-    tokenizer = hugging_face_tokenizer(model, added_tokens)
-
-    def encode(texts: Any) -> list[list[int]]:
-        encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
-
-    return encode
-
-
-def hugging_face_tokenizer(model: WordPieceModel, added_tokens: tuple[AddedToken, ...]) -> Any:
+def hugging_face_tokenizer(model: WordPieceModel, added_tokens: Sequence[AddedToken]) -> Any:
     """The same tokenizer as a `tokenizers.Tokenizer`; raises ImportError without that package."""
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers
@@ -153,12 +117,4 @@ def hugging_face_tokenizer(model: WordPieceModel, added_tokens: tuple[AddedToken
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION, cleanup=model.cleanup)
-    tokenizer.add_special_tokens(
-        [
-            tokenizers.AddedToken(
-                token.content, lstrip=token.lstrip, rstrip=token.rstrip, normalized=False
-            )
-            for token in sorted(added_tokens, key=lambda token: token.id)
-        ]
-    )
-    return tokenizer
+    return add_literals(tokenizer, added_tokens)

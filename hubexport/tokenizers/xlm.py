@@ -8,20 +8,14 @@ TensorFlow.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hubexport.errors import VocabularyError, some_of
-from hubexport.tokenizers.added_tokens import with_added_tokens
 from hubexport.tokenizers.bpe_vocabulary import pieces_by_id, read_text, read_vocabulary
-from hubexport.tokenizers.definition import (
-    AddedToken,
-    InGraphTokenizer,
-    PackingTemplate,
-    Reference,
-    TokenizerDefinition,
-)
+from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer, Reference
+from hubexport.tokenizers.kinds import behaviour
 from hubexport.tokenizers.merges import (
     END_OF_WORD,
     Merge,
@@ -92,47 +86,32 @@ def read_xlm(
     )
 
 
-def define_xlm(
-    model: XlmModel,
-    *,
-    added_tokens: tuple[AddedToken, ...],
-    special_tokens: Mapping[str, int],
-    packing: PackingTemplate,
-) -> TokenizerDefinition:
-    """See `TokenizerDefinition`.
-
-    Raises:
-      VocabularyError: the added tokens do not fit the vocabulary.
-    """
-    pieces = with_added_tokens(model.pieces, added_tokens, str(model.files[0]))
-    language = model.language or PRETOKENIZED
-
-    def make() -> InGraphTokenizer:
-        from hubexport.tokenizers.graph.xlm import Xlm
-
-        return Xlm(model, pieces)
-
-    return TokenizerDefinition(
-        kind="xlm",
-        pieces=pieces,
-        unknown_id=model.ids[UNKNOWN],
-        special_tokens=special_tokens,
-        added_tokens=added_tokens,
-        packing=packing,
-        settings={
-            "language": language,
+@behaviour.register
+def _(
+    model: XlmModel, pieces: tuple[str, ...], added_tokens: tuple[AddedToken, ...]
+) -> dict[str, Any]:
+    return {
+        "kind": "xlm",
+        "unknown_id": model.ids[UNKNOWN],
+        "settings": {
+            "language": model.language or PRETOKENIZED,
             "do_lowercase_and_remove_accent": model.lower_case,
             "merges": len(model.merges),
             "rules": versions() if model.language else {},
         },
-        files=model.files,
-        make=make,
-        reference=functools.partial(_reference, model, added_tokens),
-        reference_name="transformers and sacremoses",
-        differences=_differences(model),
-        no_offsets=_NO_OFFSETS,
-        warnings=model.warnings,
-    )
+        "make": functools.partial(_make, model, pieces),
+        "reference": functools.partial(_reference, model),
+        "reference_name": "transformers and sacremoses",
+        "differences": _differences(model),
+        "no_offsets": _NO_OFFSETS,
+        "warnings": model.warnings,
+    }
+
+
+def _make(model: XlmModel, pieces: tuple[str, ...]) -> InGraphTokenizer:
+    from hubexport.tokenizers.graph.xlm import Xlm
+
+    return Xlm(model, pieces)
 
 
 def _differences(model: XlmModel) -> str:

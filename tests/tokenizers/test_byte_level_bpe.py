@@ -11,6 +11,7 @@ import pytest
 
 from hubexport.errors import ConfigurationError, VocabularyError
 from hubexport.tokenizers import byte_level_bpe as kind
+from hubexport.tokenizers import kinds
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.tables.byte_symbols import byte_symbols, piece_bytes
 from tests.material import material
@@ -52,7 +53,7 @@ def model(**settings):
 
 
 def define(read, literals=()):
-    return kind.define_byte_level_bpe(
+    return kinds.define(
         read,
         added_tokens=tuple(
             AddedToken(text, read.pieces.index(text), lstrip=text == "<mask>") for text in literals
@@ -166,7 +167,7 @@ def test_detokenize_is_the_references_decode():
 def test_added_tokens_behind_the_vocabulary_are_written_out():
     read = model()
     new = AddedToken("<a b>中", len(read.pieces))
-    definition = kind.define_byte_level_bpe(
+    definition = kinds.define(
         read, added_tokens=(new,), special_tokens={}, packing=PackingTemplate((), (), 0)
     )
     reference = kind.hugging_face_tokenizer(read, (new,))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hubexport.errors import ConfigurationError, VocabularyError
-from hubexport.tokenizers import gpt
+from hubexport.tokenizers import gpt, kinds
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.tables import bert_characters
 from tests.material import material
@@ -52,7 +52,7 @@ def model():
 
 
 def define(read, literals=()):
-    return gpt.define_gpt(
+    return kinds.define(
         read, added_tokens=literals, special_tokens={}, packing=PackingTemplate((), (), 0)
     )
 

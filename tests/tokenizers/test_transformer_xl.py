@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from hubexport.errors import ConfigurationError, VocabularyError
-from hubexport.tokenizers import transformer_xl
+from hubexport.tokenizers import kinds, transformer_xl
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText
 from tests.tokenizers.texts import (
@@ -80,7 +80,7 @@ def vocab_file(tmp_path_factory):
 
 def _define(vocab_file, lower_case=False, special=SPECIALS):
     model = transformer_xl.read_transformer_xl(vocab_file, lower_case=lower_case)
-    return transformer_xl.define_transformer_xl(
+    return kinds.define(
         model,
         added_tokens=tuple(AddedToken(piece, model.pieces.index(piece)) for piece in special),
         special_tokens={},
@@ -215,7 +215,7 @@ def test_words_are_the_first_on_each_line_and_count_once(tmp_path):
 def test_special_tokens_that_would_be_regular_expressions(vocab_file):
     model = transformer_xl.read_transformer_xl(vocab_file)
     with pytest.raises(ConfigurationError, match="angle brackets"):
-        transformer_xl.define_transformer_xl(
+        kinds.define(
             model,
             added_tokens=(AddedToken("[x]", len(model.pieces)),),
             special_tokens={},

@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from hubexport.errors import VocabularyError
 from hubexport.saved_model.finish import finish
+from hubexport.tokenizers import kinds
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText
 from hubexport.tokenizers.vocabulary import Vocabulary, read_wordpiece
 from hubexport.tokenizers.wordpiece import (
-    define_wordpiece,
     hugging_face_tokenizer,
     wordpiece_from_vocabulary,
 )
@@ -78,9 +78,7 @@ def model_of(pieces, lower_case, strip_accents=None, **options):
 
 def define(model, added_tokens=()):
     packing = PackingTemplate((), (), padding_id=0)
-    return define_wordpiece(
-        model, added_tokens=tuple(added_tokens), special_tokens={}, packing=packing
-    )
+    return kinds.define(model, added_tokens=tuple(added_tokens), special_tokens={}, packing=packing)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from hubexport.errors import ConfigurationError, VocabularyError
-from hubexport.tokenizers import xlm
+from hubexport.tokenizers import kinds, xlm
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText
 from hubexport.tokenizers.tables.moses_characters import code_points
@@ -95,7 +95,7 @@ def _define(files, language="en", lower_case=True):
     model = xlm.read_xlm(*files, language=language, do_lowercase_and_remove_accent=lower_case)
     added = tuple(AddedToken(piece, model.ids[piece]) for piece in SPECIALS if piece in model.ids)
     packing = PackingTemplate((), (), padding_id=2)
-    return xlm.define_xlm(model, added_tokens=added, special_tokens={}, packing=packing)
+    return kinds.define(model, added_tokens=added, special_tokens={}, packing=packing)
 
 
 def _traced(definition):
@@ -159,7 +159,7 @@ def test_real_texts(files, language, count):
 def test_without_special_tokens_in_text(files):
     model = xlm.read_xlm(*files, language="en")
     packing = PackingTemplate((), (), padding_id=2)
-    definition = xlm.define_xlm(model, added_tokens=(), special_tokens={}, packing=packing)
+    definition = kinds.define(model, added_tokens=(), special_tokens={}, packing=packing)
     texts = ["a <s> b </s>", "<unk>", *generated(200, seed=13, words=WORDS)]
     assert differences(_traced(definition), definition.reference(), texts) == []
     assert definition.pieces == model.pieces

@@ -54,7 +54,7 @@ class Buffers(NamedTuple):
 
 
 def build_buffers(model: WordPieceModel) -> Buffers:
-    """The buffers of a model that `define_wordpiece` accepted."""
+    """The buffers of a model."""
     kernel = _kernel()
     kept_together = _kept_together(model.tokenize_chinese_chars)
     alphabet = set(map(ord, set().union(*model.pieces)))
