@@ -26,8 +26,8 @@ from hubexport.exporting.preprocessor import export_preprocessor
 from hubexport.families.configuration import Configuration
 from hubexport.families.heads import INTERFACES
 from hubexport.families.registry import families
-from hubexport.tokenizers.moses import supported_languages
-from hubexport.tokenizers.xlm import PRETOKENIZED
+from hubexport.tokenizers.moses.rules import supported_languages
+from hubexport.tokenizers.xlm.definition import PRETOKENIZED
 from hubexport.validation.gates import NAMES
 from hubexport.validation.pjrt.__main__ import _parser as pjrt_parser
 from hubexport.validation.references.sources import (
@@ -72,7 +72,7 @@ RAISED_BY = {
     "hubexport.stablehlo": ("validate",),
     "hubexport.tokenizers": ("encoder", "preprocessor"),
     "hubexport.tokenizers.casing": ("encoder", "preprocessor", "reference"),
-    "hubexport.tokenizers.vocabulary": ("encoder", "preprocessor", "reference"),
+    "hubexport.tokenizers.wordpiece.vocabulary": ("encoder", "preprocessor", "reference"),
     "hubexport.validation": ("validate",),
     "hubexport.validation.provenance": ("encoder", "validate"),
     "hubexport.validation.reference_checks": ("encoder", "validate", "reference"),

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hubexport.errors import ConfigurationError, UsageError, some_of
-from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
-from hubexport.tokenizers.vocabulary import Vocabulary
+from hubexport.tokenizers.sentencepiece.model import SentencePieceModel
+from hubexport.tokenizers.wordpiece.vocabulary import Vocabulary
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SENTENCE_CONFIG = "sentence_bert_config.json"

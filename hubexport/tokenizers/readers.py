@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import ConfigurationError, UsageError
-from hubexport.tokenizers import casing, sentencepiece_model, vocabulary
+from hubexport.tokenizers import casing
 from hubexport.tokenizers.conventions import CONVENTIONS
 from hubexport.tokenizers.request import Request, raw_pieces
+from hubexport.tokenizers.sentencepiece import model as sentencepiece_model
+from hubexport.tokenizers.wordpiece import vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ def _wordpiece(request: Request, model_type: str) -> Read:
     words = None if request.json_file else vocabulary.read_wordpiece(request.files[0])
     if words is not None and request.options.normalization == "tfhub":
         return _stock(request, words)
-    from hubexport.tokenizers import wordpiece
+    from hubexport.tokenizers.wordpiece import definition as wordpiece
 
     if words is None:
         model = wordpiece.wordpiece_from_json(request.files[0], _stated(request))
@@ -51,7 +53,7 @@ def _wordpiece(request: Request, model_type: str) -> Read:
 
 
 def _byte_level_bpe(request: Request, model_type: str) -> Read:
-    from hubexport.tokenizers import byte_level_bpe as kind
+    from hubexport.tokenizers.byte_level_bpe import definition as kind
 
     if request.json_file:
         model = kind.byte_level_bpe_from_json(request.files[0], _stated(request))
@@ -64,7 +66,7 @@ def _byte_level_bpe(request: Request, model_type: str) -> Read:
 
 
 def _gpt(request: Request, model_type: str) -> Read:
-    from hubexport.tokenizers import gpt
+    from hubexport.tokenizers.gpt import definition as gpt
 
     if request.json_file:
         return _read(gpt.gpt_from_json(request.files[0], _stated(request)))
@@ -72,7 +74,7 @@ def _gpt(request: Request, model_type: str) -> Read:
 
 
 def _xlm(request: Request, model_type: str) -> Read:
-    from hubexport.tokenizers import xlm
+    from hubexport.tokenizers.xlm import definition as xlm
 
     if request.options.language is None:
         raise UsageError(
@@ -90,7 +92,7 @@ def _xlm(request: Request, model_type: str) -> Read:
 
 
 def _transformer_xl(request: Request, model_type: str) -> Read:
-    from hubexport.tokenizers import transformer_xl
+    from hubexport.tokenizers.transformer_xl import definition as transformer_xl
 
     decided = _lower_case(request, "lower_case")
     model = transformer_xl.read_transformer_xl(request.files[0], lower_case=decided.lower_case)
@@ -98,7 +100,8 @@ def _transformer_xl(request: Request, model_type: str) -> Read:
 
 
 def _sentencepiece(request: Request, model_type: str) -> Read:
-    from hubexport.tokenizers import sentencepiece, sentencepiece_json
+    from hubexport.tokenizers.sentencepiece import definition as sentencepiece
+    from hubexport.tokenizers.sentencepiece import json as sentencepiece_json
 
     convention = CONVENTIONS[model_type]
     has_casing = "do_lower_case" in convention.options
@@ -130,7 +133,7 @@ def _stock(
     request: Request, model: vocabulary.Vocabulary | sentencepiece_model.SentencePieceModel
 ) -> Read:
     """What published TF-Hub preprocessors do."""
-    from hubexport.tokenizers import tfhub
+    from hubexport.tokenizers.tfhub import definition as tfhub
 
     if request.options.strip_accents is not None:
         raise UsageError(

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import ConfigurationError, UsageError, some_of
-from hubexport.tokenizers import casing, hugging_face, sentencepiece_model
+from hubexport.tokenizers import casing, hugging_face
 from hubexport.tokenizers.conventions import CONVENTIONS
+from hubexport.tokenizers.sentencepiece import model as sentencepiece_model
 
 # Files of a directory without tokenizer.json, the first group that is there counts.
 _GROUPS = (

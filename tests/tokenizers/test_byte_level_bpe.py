@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hubexport.errors import ConfigurationError, VocabularyError
-from hubexport.tokenizers import byte_level_bpe as kind
 from hubexport.tokenizers import kinds
+from hubexport.tokenizers.byte_level_bpe import definition as kind
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.tables.byte_symbols import byte_symbols, piece_bytes
 from tests.material import material
@@ -282,7 +282,7 @@ def test_byte_symbols_are_those_of_the_reference():
 
 
 def test_two_models_of_the_same_files_have_the_same_bytes():
-    from hubexport.tokenizers.graph.byte_level_bpe import _model
+    from hubexport.tokenizers.byte_level_bpe.graph import _model
 
     read = model()
     assert _model(read.pieces, read.merges) == _model(model().pieces, model().merges)

@@ -6,8 +6,8 @@ import pytest
 
 from hubexport.errors import ConfigurationError, UsageError
 from hubexport.tokenizers.casing import decide_lower_case, letter_case_evidence
-from hubexport.tokenizers.sentencepiece_model import SentencePieceModel
-from hubexport.tokenizers.vocabulary import Vocabulary, read_wordpiece
+from hubexport.tokenizers.sentencepiece.model import SentencePieceModel
+from hubexport.tokenizers.wordpiece.vocabulary import Vocabulary, read_wordpiece
 from tests.material import material
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused7]", "<S>")

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from hubexport.errors import ConfigurationError, VocabularyError
-from hubexport.tokenizers import gpt, kinds
+from hubexport.tokenizers import kinds
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
+from hubexport.tokenizers.gpt import definition as gpt
 from hubexport.tokenizers.tables import bert_characters
 from tests.material import material
 from tests.tokenizers.texts import DIFFICULT, differences, generated, real_texts, varied_code_points
@@ -231,7 +232,7 @@ def test_pieces_only_inside_or_only_at_the_end_of_words():
 
 
 def test_two_models_of_the_same_files_have_the_same_bytes():
-    from hubexport.tokenizers.graph import gpt as graph
+    from hubexport.tokenizers.gpt import graph
 
     def made(read):
         return graph._model(read.pieces, read.merges, read.unknown, read.alphabet)

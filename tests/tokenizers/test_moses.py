@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from hubexport.errors import ConfigurationError
-from hubexport.tokenizers import moses
-from hubexport.tokenizers.graph.moses import Periods, Replacements, lower_case_sigma
+from hubexport.tokenizers.moses import rules as moses
+from hubexport.tokenizers.moses.graph import Periods, Replacements, lower_case_sigma
 from hubexport.tokenizers.tables.moses_characters import prefixes
 from tests.tokenizers.texts import DIFFICULT, generated, real_texts, varied_code_points
 from tests.tokenizers.texts import unassigned as is_unassigned

@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from hubexport import errors
 from hubexport.tokenizers import kinds
-from hubexport.tokenizers import sentencepiece_references as references
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText
-from hubexport.tokenizers.sentencepiece import sentencepiece_from_model
-from hubexport.tokenizers.sentencepiece_json import sentencepiece_from_json
-from hubexport.tokenizers.sentencepiece_model import read_sentencepiece
+from hubexport.tokenizers.sentencepiece import references
+from hubexport.tokenizers.sentencepiece.definition import sentencepiece_from_model
+from hubexport.tokenizers.sentencepiece.json import sentencepiece_from_json
+from hubexport.tokenizers.sentencepiece.model import read_sentencepiece
 from tests.material import material
 from tests.tokenizers import texts
 

@@ -14,9 +14,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from hubexport.errors import ConfigurationError, VocabularyError
-from hubexport.tokenizers import kinds, transformer_xl
+from hubexport.tokenizers import kinds
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText
+from hubexport.tokenizers.transformer_xl import definition as transformer_xl
 from tests.tokenizers.texts import (
     DIFFICULT,
     differences,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hubexport import errors
-from hubexport.tokenizers import sentencepiece_model, vocabulary
+from hubexport.tokenizers.sentencepiece import model as sentencepiece_model
+from hubexport.tokenizers.wordpiece import vocabulary
 from tests.material import material
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -72,7 +73,7 @@ def test_all_problems_at_once_with_line_numbers(tmp_path):
     assert "empty: lines 3, 7" in message
     assert "duplicates (2): 'a' on lines 2, 5, 9, 'b' on lines 6, 8" in message
     assert "special pieces missing: [CLS]" in message
-    assert str(path) in message and "to go on:" in message
+    assert str(path) in message and "hint:" in message
 
 
 def test_not_utf8_names_the_lines(tmp_path):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hubexport.errors import ConfigurationError, VocabularyError
-from hubexport.tokenizers.wordpiece import hugging_face_tokenizer, wordpiece_from_json
-from hubexport.tokenizers.wordpiece_model import WordPieceModel
+from hubexport.tokenizers.wordpiece.definition import hugging_face_tokenizer, wordpiece_from_json
+from hubexport.tokenizers.wordpiece.model import WordPieceModel
 
 CONTENT = {
     "normalizer": {

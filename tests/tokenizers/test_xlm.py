@@ -10,10 +10,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from hubexport.errors import ConfigurationError, VocabularyError
-from hubexport.tokenizers import kinds, xlm
+from hubexport.tokenizers import kinds
 from hubexport.tokenizers.definition import AddedToken, PackingTemplate
 from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText
 from hubexport.tokenizers.tables.moses_characters import code_points
+from hubexport.tokenizers.xlm import definition as xlm
 from tests.tokenizers.texts import (
     DIFFICULT,
     differences,

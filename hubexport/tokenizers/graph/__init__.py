@@ -1,1 +1,2 @@
-"""Tokenizers as TensorFlow graphs: string tensors in, ids out. All of it imports TensorFlow."""
+"""What all kinds share in the graph: `preprocessor` is what is exported, made of special tokens in
+text, a tokenizer, and packing. All of it imports TensorFlow."""

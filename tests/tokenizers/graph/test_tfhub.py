@@ -7,10 +7,10 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 text = pytest.importorskip("tensorflow_text")
-from hubexport.tokenizers.graph.tfhub_sentencepiece import TFHubSentencePiece  # noqa: E402
-from hubexport.tokenizers.graph.tfhub_wordpiece import TFHubWordPiece  # noqa: E402
-from hubexport.tokenizers.sentencepiece_model import read_sentencepiece  # noqa: E402
-from hubexport.tokenizers.vocabulary import read_wordpiece  # noqa: E402
+from hubexport.tokenizers.sentencepiece.model import read_sentencepiece  # noqa: E402
+from hubexport.tokenizers.tfhub.graph_sentencepiece import TFHubSentencePiece  # noqa: E402
+from hubexport.tokenizers.tfhub.graph_wordpiece import TFHubWordPiece  # noqa: E402
+from hubexport.tokenizers.wordpiece.vocabulary import read_wordpiece  # noqa: E402
 from tests.material import material  # noqa: E402
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hubexport.tokenizers.casing import decide_lower_case
-from hubexport.tokenizers.vocabulary import read_wordpiece
+from hubexport.tokenizers.wordpiece.vocabulary import read_wordpiece
 
 
 class GardenTokenizer:

@@ -1,0 +1,1 @@
+"""The BPE of OpenAI GPT; begin at `definition`."""

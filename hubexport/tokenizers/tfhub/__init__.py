@@ -1,0 +1,1 @@
+"""The tokenizers of published TF-Hub preprocessors; begin at `definition`."""

@@ -1,0 +1,1 @@
+"""Transformer-XL's words, by Moses' rules; begin at `definition`."""

@@ -1,0 +1,1 @@
+"""XLM's tokenizer, Moses' rules and BPE; begin at `definition`."""
