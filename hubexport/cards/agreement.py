@@ -10,11 +10,12 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
-from hubexport.cards import allowed, casing
+from hubexport.cards import casing
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Architecture
+from hubexport.cards.phrases import OBJECTIVES
 from hubexport.cards.schema import EncoderCard, Model, PreprocessorCard
 from hubexport.errors import HubexportError
 from hubexport.families.heads import ARCHITECTURES
@@ -153,8 +154,7 @@ def _layout(card: EncoderCard, record: Record) -> Contradiction:
 
 def _objectives(card: EncoderCard, record: Record) -> Contradiction:
     """A head that is exported was trained by the objective of its name."""
-    (check,) = get_args(allowed.Objective)[1:]
-    heads = [head for head in _part(record, "heads") if head in check.words()]
+    heads = [head for head in _part(record, "heads") if head in OBJECTIVES]
     if set(heads) <= set(card.objectives):
         return None
     return ", ".join(card.objectives), f"there are the heads {', '.join(heads)}"

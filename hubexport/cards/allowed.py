@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Annotated, NamedTuple
 
-from hubexport.cards.checking.findings import load_list
-from hubexport.cards.checks import OneOf, words
+from hubexport.cards import casing, phrases
+from hubexport.cards.fields import OneOf, words
+from hubexport.cards.lint.findings import load_list
 from hubexport.families.labels import PROBLEM_TYPES
 from hubexport.families.registry import families
 from hubexport.tokenizers.conventions import CONVENTIONS
@@ -35,16 +36,7 @@ LICENCES = {
 }
 """SPDX identifier -> its names elsewhere."""
 
-DESCRIBED = {
-    "gpt": "GPT",
-    "gpt2": "GPT-2",
-    "transformer_xl": "Transformer-XL",
-    "xlm": "XLM",
-    "xlnet": "XLNet",
-}
-"""Families that cards may name though hubexport does not export them, and their names in print."""
-
-FAMILIES = (*families(), *DESCRIBED)
+FAMILIES = (*families(), *phrases.DESCRIBED)
 """Families that cards may name."""
 
 
@@ -65,56 +57,15 @@ def _text_tasks() -> tuple[str, ...]:
 
 Family = Annotated[str, OneOf("family", lambda: FAMILIES)]
 ModelType = Annotated[str, OneOf("model type", lambda: tuple(sorted(CONVENTIONS)))]
-TokenizerKind = Annotated[
-    str,
-    OneOf(
-        "kind of tokenizer",
-        words("wordpiece", "byte_level_bpe", "bpe", "xlm", "transformer_xl", "sentencepiece"),
-    ),
-]
+TokenizerKind = Annotated[str, OneOf("kind of tokenizer", words(*phrases.TOKENIZERS))]
 Spdx = Annotated[str, OneOf("licence", lambda: tuple(LICENCES))]
-Casing = Annotated[str, OneOf("casing", words("cased", "uncased", "lower_cased"))]
-Language = Annotated[
-    str,
-    OneOf(
-        "language code",
-        # ISO 639-1, of the languages that the catalogue needs; one for all that are not listed.
-        words(
-            *[
-                "ar",
-                "bg",
-                "de",
-                "el",
-                "en",
-                "es",
-                "fr",
-                "hi",
-                "ro",
-                "ru",
-                "sw",
-                "th",
-                "tr",
-                "ur",
-                "vi",
-                "zh",
-                "multilingual",
-            ]
-        ),
-    ),
-]
-Objective = Annotated[
-    str,
-    OneOf(
-        "training objective",
-        words("mlm", "nsp", "clm", "tlm", "plm", "distillation", "cosine_embedding"),
-    ),
-]
-MaskingUnit = Annotated[str, OneOf("unit of masking", words("word_piece", "whole_word", "token"))]
-Relation = Annotated[str, OneOf("relation", words("converted", "fine_tuned", "distilled"))]
-Weights = Annotated[str, OneOf("state of weights", words("unchanged", "converted"))]
-Layout = Annotated[
-    str, OneOf("checkpoint layout", words("tf1", "tf2", "hugging_face", "fairseq", "other"))
-]
+Casing = Annotated[str, OneOf("casing", words(*casing.CASINGS))]
+Language = Annotated[str, OneOf("language code", words(*phrases.LANGUAGES))]
+Objective = Annotated[str, OneOf("training objective", words(*phrases.OBJECTIVES))]
+MaskingUnit = Annotated[str, OneOf("unit of masking", words(*phrases.MASKING_UNITS))]
+Relation = Annotated[str, OneOf("relation", words(*phrases.RELATIONS))]
+Weights = Annotated[str, OneOf("state of weights", words(*phrases.WEIGHTS))]
+Layout = Annotated[str, OneOf("checkpoint layout", words(*phrases.LAYOUTS))]
 ProblemType = Annotated[str, OneOf("problem type", words(*PROBLEM_TYPES))]
 PoolerStatus = Annotated[str, OneOf("status", words("trained", "untrained", "absent"))]
 Split = Annotated[str, OneOf("split", words("train", "dev", "test"))]

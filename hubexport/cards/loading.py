@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hubexport.cards.grid import expand
+from hubexport.cards.expansion import expand
 from hubexport.cards.nodes import Mapping as MappingNode
 from hubexport.cards.nodes import Node, Scalar, kind_of, read_document
 from hubexport.cards.parts import Dataset, Paper
-from hubexport.cards.problems import CardError, Mark, Problem, nearest, shown
+from hubexport.cards.problems import CardError, Mark, Problem, hint, shown
 from hubexport.cards.reading import Reader, Reference
 from hubexport.cards.schema import (
     KINDS,
@@ -149,7 +149,7 @@ def _kind(node: MappingNode, reader: Reader) -> type[Entry] | None:
     else:
         text = found.text if isinstance(found, Scalar) else ""
         said = shown(text) if text else kind_of(found)
-        reader.problem(found.mark, "kind", f"{said} is none of {listed}{nearest(text, KINDS)}")
+        reader.problem(found.mark, "kind", f"{said} is none of {listed}{hint(text, KINDS)}")
     return None
 
 
@@ -182,6 +182,6 @@ def _unresolved(
         known = tables[reference.to]
         if reference.name not in known:
             what = {"papers": "paper", "datasets": "dataset"}.get(reference.to, reference.to)
-            message = f"there is no {what} {shown(reference.name)}{nearest(reference.name, known)}"
+            message = f"there is no {what} {shown(reference.name)}{hint(reference.name, known)}"
             problems.append(Problem(reference.path, reference.mark, reference.key, message))
     return problems

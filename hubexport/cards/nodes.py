@@ -1,7 +1,7 @@
-"""YAML as trees that know their lines, from files that nobody has to trust.
+"""YAML as trees that know their lines.
 
 Of YAML, cards use mappings, lists and scalars. Anchors, aliases, merge keys and tags are refused:
-they hide where a value comes from, and a few aliases of aliases make gigabytes of a short file.
+they hide where a value comes from.
 """
 
 from __future__ import annotations
@@ -14,10 +14,6 @@ from typing import Any, TypeAlias
 import yaml
 
 from hubexport.cards.problems import CardError, Mark, Problem, shown
-
-MAX_BYTES = 256 * 1024
-MAX_NODES = 20_000
-MAX_DEPTH = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +67,10 @@ def kind_of(node: Node) -> str:
 def _read_text(path: Path) -> str:
     start = Mark(1, 1)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CardError([Problem(path, start, "", f"cannot be read: {reason}")]) from error
-    if len(content) > MAX_BYTES:
-        message = f"has more than {MAX_BYTES} bytes, the most that a file of cards may have"
-        raise CardError([Problem(path, start, "", message)])
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -89,11 +81,10 @@ def _read_text(path: Path) -> str:
 
 
 class _Composer:
-    """Makes the tree of the parser's events, and counts while doing so."""
+    """Makes the tree of the parser's events."""
 
     def __init__(self, path: Path, text: str):
         self.path, self.text = path, text
-        self.nodes = 0
         self.problems: list[Problem] = []
         self.events: Iterator[yaml.Event] = iter(())
 
@@ -120,15 +111,11 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent) and root is not None:
                 self._stop(event, "", "a second document begins; a file holds one")
             if isinstance(event, yaml.NodeEvent):
-                root = self._node(event, "", 1)
+                root = self._node(event, "")
         return root
 
-    def _node(self, event: yaml.Event, key: str, depth: int) -> Node:
+    def _node(self, event: yaml.Event, key: str) -> Node:
         mark = _mark(event.start_mark)
-        self.nodes += 1
-        if self.nodes > MAX_NODES or depth > MAX_DEPTH:
-            limit = f"{MAX_NODES} values" if self.nodes > MAX_NODES else f"{MAX_DEPTH} levels"
-            self._stop(event, key, f"goes beyond {limit}, more than a card has")
         if isinstance(event, yaml.AliasEvent):
             self._problem(mark, key, "an alias: write the value out")
             return Scalar("", False, mark)
@@ -141,26 +128,26 @@ class _Composer:
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(event.value, not event.style, mark)
         if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(mark, key, depth)
-        return self._mapping(mark, key, depth)
+            return self._sequence(mark, key)
+        return self._mapping(mark, key)
 
-    def _sequence(self, mark: Mark, key: str, depth: int) -> Sequence:
+    def _sequence(self, mark: Mark, key: str) -> Sequence:
         items: list[Node] = []
         for event in self.events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
-            items.append(self._node(event, f"{key}[{len(items)}]", depth + 1))
+            items.append(self._node(event, f"{key}[{len(items)}]"))
         return Sequence(tuple(items), mark)
 
-    def _mapping(self, mark: Mark, key: str, depth: int) -> Mapping:
+    def _mapping(self, mark: Mark, key: str) -> Mapping:
         entries: dict[str, tuple[Scalar, Node]] = {}
         for event in self.events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
-            name = self._node(event, key, depth + 1)
+            name = self._node(event, key)
             text = name.text if isinstance(name, Scalar) else ""
             inner = f"{key}.{text[:40]}" if key else text[:40]
-            value = self._node(next(self.events), inner, depth + 1)
+            value = self._node(next(self.events), inner)
             if not isinstance(name, Scalar):
                 self._problem(name.mark, key, f"a key must be a word, found {kind_of(name)}")
             elif text == "<<":

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from hubexport.cards import allowed, checks
-from hubexport.cards.checks import Refers, Sentence, Text, Url
+from hubexport.cards import allowed, fields
+from hubexport.cards.fields import Refers, Sentence, Text, Url
 
 PaperId = Annotated[str, Refers("id of a paper", "papers")]
 DatasetId = Annotated[str, Refers("id of a dataset", "datasets")]
@@ -28,7 +28,7 @@ class Author:
 class Change:
     version: int
     changes: tuple[Sentence, ...]
-    date: checks.Day | None = None
+    date: fields.Day | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Origin:
     weights: allowed.Weights | None = None
     conversion: Sentence | None = None
     implementation: Url | None = None
-    released_on: checks.Day | None = None
+    released_on: fields.Day | None = None
 
 
 @dataclass(frozen=True)
@@ -128,21 +128,21 @@ class TfHub:
     network_architecture: allowed.TfHubArchitecture | None = None
     datasets: tuple[allowed.TfHubDataset, ...] = ()
     languages: tuple[allowed.TfHubLanguage, ...] = ()
-    colab: checks.ColabUrl | None = None
+    colab: fields.ColabUrl | None = None
 
 
 @dataclass(frozen=True)
 class Kaggle:
-    model: checks.Slug
-    variation: checks.Slug
+    model: fields.Slug
+    variation: fields.Slug
     framework: allowed.KaggleFramework
 
 
 @dataclass(frozen=True)
 class HuggingFace:
     pipeline_tag: allowed.PipelineTag
-    tags: tuple[checks.Tag, ...] = ()
-    base_model: checks.HuggingFaceId | None = None
+    tags: tuple[fields.Tag, ...] = ()
+    base_model: fields.HuggingFaceId | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Paper:
     authors: tuple[Text, ...]
     year: int
     url: Url
-    bibtex: checks.Bibliography
+    bibtex: fields.Bibliography
     venue: Text | None = None
 
 
@@ -160,4 +160,4 @@ class Dataset:
     title: Text
     description: Sentence
     url: Url | None = None
-    hugging_face: checks.HuggingFaceId | None = None
+    hugging_face: fields.HuggingFaceId | None = None

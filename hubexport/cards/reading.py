@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from hubexport.cards.checks import Check, Refers
+from hubexport.cards.fields import Check, Refers
 from hubexport.cards.nodes import Mapping, Node, Scalar, Sequence, kind_of
-from hubexport.cards.problems import Mark, Problem, nearest, shown
+from hubexport.cards.problems import Mark, Problem, hint, shown
 
 _INTEGER = re.compile(r"0|[1-9]\d{0,14}")
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?([eE][+-]?\d{1,2})?")
@@ -81,7 +81,7 @@ class Reader:
             if name.text in hints:
                 values[name.text] = self.read(hints[name.text], value, inner)
             else:
-                message = f"there is no such key{nearest(name.text, hints)}"
+                message = f"there is no such key{hint(name.text, hints)}"
                 self.problem(name.mark, inner[:100], message)
         missing = [name for name in required_keys(kind) if node.get(name) is None]
         if missing:

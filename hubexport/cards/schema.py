@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from hubexport.cards import allowed, checks, parts
-from hubexport.cards.checks import Paragraph, Sentence, Text, Url
+from hubexport.cards import allowed, fields, parts
+from hubexport.cards.fields import Paragraph, Sentence, Text, Url
 
 
 class _Named:
     """What has a name below its publisher's."""
 
-    publisher: checks.Publisher
-    name: checks.Name
+    publisher: fields.Publisher
+    name: fields.Name
 
     @property
     def handle(self) -> str:
@@ -28,8 +28,8 @@ class _Named:
 @dataclass(frozen=True)
 class EncoderCard(_Named):
     kind: ClassVar[str] = "encoder"
-    publisher: checks.Publisher
-    name: checks.Name
+    publisher: fields.Publisher
+    name: fields.Name
     version: int
     changelog: tuple[parts.Change, ...]
     title: Text
@@ -70,8 +70,8 @@ class EncoderCard(_Named):
 @dataclass(frozen=True)
 class PreprocessorCard(_Named):
     kind: ClassVar[str] = "preprocessor"
-    publisher: checks.Publisher
-    name: checks.Name
+    publisher: fields.Publisher
+    name: fields.Name
     version: int
     changelog: tuple[parts.Change, ...]
     title: Text
@@ -97,8 +97,8 @@ class PreprocessorCard(_Named):
 @dataclass(frozen=True)
 class CollectionCard(_Named):
     kind: ClassVar[str] = "collection"
-    publisher: checks.Publisher
-    name: checks.Name
+    publisher: fields.Publisher
+    name: fields.Name
     title: Text
     description: Sentence
     overview: tuple[Paragraph, ...] = ()
@@ -108,7 +108,7 @@ class CollectionCard(_Named):
 @dataclass(frozen=True)
 class PublisherCard:
     kind: ClassVar[str] = "publisher"
-    publisher: checks.Publisher
+    publisher: fields.Publisher
     title: Text
     description: Sentence
     overview: tuple[Paragraph, ...] = ()
@@ -124,13 +124,13 @@ class PublisherCard:
 @dataclass(frozen=True)
 class Papers:
     kind: ClassVar[str] = "papers"
-    papers: dict[checks.Id, parts.Paper]
+    papers: dict[fields.Id, parts.Paper]
 
 
 @dataclass(frozen=True)
 class Datasets:
     kind: ClassVar[str] = "datasets"
-    datasets: dict[checks.Id, parts.Dataset]
+    datasets: dict[fields.Id, parts.Dataset]
 
 
 Model: TypeAlias = EncoderCard | PreprocessorCard

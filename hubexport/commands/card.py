@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
       HubexportError: see `hubexport.render_page`.
     """
     _check(arguments)
-    from hubexport.cards.rendering import checked, job, output
+    from hubexport.cards.rendering import job, output
     from hubexport.cards.rendering.platforms import Addresses
 
     asset_url = arguments.asset_url.rstrip("/") if arguments.asset_url else None
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return _compare(output.stale(files, directory), len(files), directory)
     output.write(files, directory)
-    for name, finding in checked.findings(arguments.format, files):
+    for name, finding in output.findings(arguments.format, files):
         print(finding.render(str(directory / name)), file=sys.stderr)
     print(f"format       {arguments.format}")
     print(f"written      {_named(list(files), directory)}")

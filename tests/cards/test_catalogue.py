@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from hubexport.cards import allowed
-from hubexport.cards.checking.findings import load_list
+from hubexport.cards.lint.findings import load_list
 from hubexport.cards.loading import Catalogue, load_catalogue
 from hubexport.cards.schema import Card, EncoderCard, PreprocessorCard
 from hubexport.families.registry import families

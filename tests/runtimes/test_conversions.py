@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hubexport.networks.pooling import POOLINGS
+from hubexport.poolers import MODES
 from tests import tiny
 from tests.artifacts import export_encoder
 from tests.oracles import inputs
@@ -34,7 +34,7 @@ def _hugging_face(directory: Path) -> dict[str, Any]:
 
     model = hugging_face.build("BertForPreTraining", intermediate_size=128, type_vocab_size=TYPES)
     checkpoint = hugging_face.save_safetensors(model, directory / "model")
-    pooling = {"pooling_mode": list(POOLINGS)}
+    pooling = {"pooling_mode": list(MODES)}
     hugging_face.write_sentence_transformers(checkpoint, pooling, normalize=True, newer=True)
     return {"checkpoint": checkpoint}
 

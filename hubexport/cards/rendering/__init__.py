@@ -1,1 +1,2 @@
-"""Model pages, made of cards, records and the templates in `templates/`."""
+"""Pages of cards and records. Begin with `job`, where `hubexport.render_page` is; `formats` has the
+platforms' files, `pages` their common text, `facts` what the templates read."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hubexport.cards.rendering.phrases import shape
+from hubexport.cards.phrases import shape
 from hubexport.cards.schema import EncoderCard
 from hubexport.families.heads import ENCODER_LEAD, Interface
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from hubexport.cards.rendering import phrases
+from hubexport.cards import phrases
 from hubexport.cards.rendering.filters import FILTERS
 from hubexport.paths import PACKAGE
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from hubexport.cards.site.packages import needs
+from hubexport.errors import HubexportError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,3 +128,20 @@ def round_ticks(values: Sequence[float]) -> list[float]:
     powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
     ticks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
     return [tick for tick in ticks if least <= tick <= most] or [least]
+
+
+@contextmanager
+def needs(package: str) -> Iterator[None]:
+    """Imports of an optional package.
+
+    Raises:
+      HubexportError: it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise HubexportError(
+            f"the site of model pages needs the package {package}",
+            [("import", str(error))],
+            "pip install 'hubexport[site]'",
+        ) from error

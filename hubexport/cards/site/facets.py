@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hubexport.cards.rendering.phrases import LANGUAGES, family_name, head_title
+from hubexport.cards.phrases import LANGUAGES, family_name, head_title
 from hubexport.cards.site.summaries import Summary
 
 _BANDS = ((10, "up to 10 M"), (50, "10 to 50 M"), (150, "50 to 150 M"), (400, "150 to 400 M"))

@@ -17,8 +17,7 @@ from hubexport.cards.site.drawing import (
     canvas,
     power_of_ten,
 )
-from hubexport.cards.site.numbers import exponent
-from hubexport.cards.site.summaries import Record
+from hubexport.cards.site.summaries import Record, exponent
 
 _NAME = "page.layer-errors"
 _WIDTH, _ROW, _BELOW, _ABOVE, _LEFT = 380, 19, 44, 10, 124

@@ -14,7 +14,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from hubexport.cards.site.packages import needs
+from hubexport.cards.site.drawing import needs
 
 _NOT_IN_SLUGS = re.compile(r"[^\w\- ]")
 

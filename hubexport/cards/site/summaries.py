@@ -1,13 +1,15 @@
-"""What lists and heads of pages show of a model: its card, with the record's numbers in it."""
+"""What the site shows of models: cards with the record's numbers in them, alone and as a grid."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from hubexport.cards.loading import Catalogue
+from hubexport.cards.rendering import collection
 from hubexport.cards.schema import EncoderCard, PreprocessorCard
 from hubexport.cards.site.paths import page_path
 
@@ -111,3 +113,38 @@ def _order(summary: Summary) -> tuple[Any, ...]:
     card = summary.card
     sizes = (summary.layers or 0, summary.hidden or 0)
     return (card.kind, summary.families[:1], sizes, card.handle)
+
+
+class Grid(collection.Grid[Summary]):
+    """Summaries of models by size."""
+
+    @property
+    def any_stated(self) -> bool:
+        """Whether some numbers of parameters are the authors' and not counted."""
+        return any(each.stated for each in self.cells.values())
+
+
+def grid_of(summaries: Iterable[Summary]) -> Grid | None:
+    """The grid that a collection's encoders fill, each cell once; None where they do not."""
+    encoders = [each for each in summaries if isinstance(each.card, EncoderCard)]
+    made = collection.fill((each.layers, each.hidden, each) for each in encoders)
+    return None if made is None else Grid(made.layers, made.hidden, made.cells)
+
+
+def millions(value: float) -> str:
+    """Three digits are enough to compare sizes: 4.39 M, 110 M."""
+    return f"{significant(value / 1e6)} M"
+
+
+def significant(value: float) -> str:
+    """Three significant digits without an exponent: 0.125, 4.39, 1,230."""
+    if value == 0:
+        return "0"
+    places = max(2 - math.floor(math.log10(abs(value))), 0)
+    text = f"{round(value, 2 - math.floor(math.log10(abs(value)))):,.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def exponent(value: float) -> str:
+    """An error: 2.71e-07; 0 where there is none."""
+    return "0" if value == 0 else f"{value:.2e}"

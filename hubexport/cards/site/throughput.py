@@ -16,9 +16,7 @@ from hubexport.cards.site.drawing import (
     canvas,
     round_ticks,
 )
-from hubexport.cards.site.grids import Grid
-from hubexport.cards.site.numbers import millions, significant
-from hubexport.cards.site.summaries import Summary
+from hubexport.cards.site.summaries import Grid, Summary, millions, significant
 
 _WIDTH, _HEIGHT = 400, 320
 

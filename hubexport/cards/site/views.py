@@ -10,15 +10,13 @@ from urllib.parse import urlsplit
 import jinja2
 
 from hubexport.cards.loading import Catalogue
-from hubexport.cards.rendering.phrases import TOKENIZERS, family_name
+from hubexport.cards.phrases import TOKENIZERS, family_name
 from hubexport.cards.schema import CollectionCard, PublisherCard
 from hubexport.cards.site.facets import facets_of, language_name, values_as_json
-from hubexport.cards.site.grids import grid_of
 from hubexport.cards.site.layer_errors import error_plot
 from hubexport.cards.site.markdown import Heading, render_text
-from hubexport.cards.site.numbers import millions
 from hubexport.cards.site.paths import page_path
-from hubexport.cards.site.summaries import Summary
+from hubexport.cards.site.summaries import Summary, grid_of, millions
 from hubexport.cards.site.throughput import throughput_plots
 
 # The pages' own ids have a full stop: no heading's anchor has one.

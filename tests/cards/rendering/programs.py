@@ -14,8 +14,8 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from hubexport.cards.checking import python_snippets
-from hubexport.cards.checking.snippets import Snippet
+from hubexport.cards.lint import python_snippets
+from hubexport.cards.lint.snippets import Snippet
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering import platforms
 from hubexport.cards.rendering.formats import FORMATS

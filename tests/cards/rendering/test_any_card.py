@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hubexport import cli
-from hubexport.cards.checking import check_card, check_page, errors
+from hubexport.cards.lint import check_card, check_page, errors
 from hubexport.saved_model.record import RECORD_PATH
 from tests.cards.material import MODEL_CARDS
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hubexport.cards.checking import check_snippets
+from hubexport.cards.lint import check_snippets
 from hubexport.cards.loading import Catalogue, load_catalogue
 from hubexport.cards.rendering.formats import FORMATS
 from hubexport.errors import HubexportError

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hubexport.cards.checking import (
+from hubexport.cards.lint import (
     Finding,
     check_card,
     check_instance_metadata,

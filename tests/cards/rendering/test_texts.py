@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from markdown_it import MarkdownIt
 
-from hubexport.cards.checks import BibTeX, Prose
+from hubexport.cards.fields import BibTeX, Prose
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering.formats import FORMATS
 from tests.cards.rendering.pages import markdown

@@ -9,9 +9,15 @@ import pytest
 
 from hubexport.cards.parts import Architecture, Author
 from hubexport.cards.site.facets import facets_of, values_as_json, values_of
-from hubexport.cards.site.grids import grid_of
-from hubexport.cards.site.numbers import exponent, millions, significant
-from hubexport.cards.site.summaries import Summary, folded, summarize
+from hubexport.cards.site.summaries import (
+    Summary,
+    exponent,
+    folded,
+    grid_of,
+    millions,
+    significant,
+    summarize,
+)
 from tests.cards.site import material
 
 

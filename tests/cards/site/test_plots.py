@@ -12,9 +12,8 @@ import matplotlib
 import pytest
 
 from hubexport.cards.site.drawing import Plot, power_of_ten, round_ticks
-from hubexport.cards.site.grids import Grid, grid_of
 from hubexport.cards.site.layer_errors import error_plot
-from hubexport.cards.site.summaries import summarize
+from hubexport.cards.site.summaries import Grid, grid_of, summarize
 from hubexport.cards.site.throughput import throughput_plots
 from tests.cards.site import material
 

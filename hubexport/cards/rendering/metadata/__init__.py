@@ -1,1 +1,1 @@
-"""What platforms want to know of a model in a form that machines read, made of cards."""
+"""Heads of pages and metadata files, a module for each platform."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from hubexport.cards.allowed import LICENCES
-from hubexport.cards.checking.findings import shown
-from hubexport.cards.checking.tfhub_metadata import Entry, check_metadata
+from hubexport.cards.lint.tfhub_metadata import Entry, check_metadata
 from hubexport.cards.loading import Catalogue
+from hubexport.cards.problems import shown
 from hubexport.cards.rendering.filters import plain
 from hubexport.cards.rendering.metadata.common import distinct, fine_tunable
 from hubexport.cards.schema import (

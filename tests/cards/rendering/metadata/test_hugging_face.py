@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hubexport.cards.checking.hugging_face import check_card
+from hubexport.cards.lint.hugging_face import check_card
 from hubexport.cards.parts import Derivation, Licence
 from hubexport.cards.rendering.metadata.hugging_face import front_matter, repository
 from hubexport.cards.schema import Card, CollectionCard, Model

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hubexport.cards.allowed import LICENCES
-from hubexport.cards.checking.findings import Finding
-from hubexport.cards.checking.kaggle import check_instance_metadata, check_model_metadata
+from hubexport.cards.lint.findings import Finding
+from hubexport.cards.lint.kaggle import check_instance_metadata, check_model_metadata
 from hubexport.cards.rendering.metadata.kaggle import (
     MAX_SUBTITLE,
     dumps,

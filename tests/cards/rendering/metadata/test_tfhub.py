@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from hubexport.cards.checking.tfhub_page import check_page
+from hubexport.cards.lint.tfhub_page import check_page
 from hubexport.cards.rendering.metadata.tfhub import head
 from hubexport.cards.schema import Card
 from hubexport.errors import HubexportError
