@@ -56,7 +56,7 @@ def test_every_head_is_as_tfhub_wants_it(made: Any) -> None:
 def test_head_of_an_encoder() -> None:
     assert head(catalogue().encoders[TINY], None, catalogue(), ARCHIVE) == (
         "# Module tensorflow/small_bert/bert_en_uncased_L-2_H-128_A-2/1\n"
-        "A small BERT of 2 layers, 128 units and 2 heads, for English without capitals.\n"
+        "A small BERT with 2 layers, 128 units and 2 heads, for lower-cased English text.\n"
         "\n"
         f"<!-- asset-path: {ARCHIVE} -->\n"
         "<!-- task: text-embedding -->\n"
