@@ -18,7 +18,7 @@ from hubexport.tokenizers.tables.sentencepiece_proto import (
     build_charsmap,
     build_sentencepiece_model,
 )
-from tests import tiny
+from tests import artifacts, tiny
 from tests.cards.rendering.exported import MAKERS
 
 PREPROCESSORS = {
@@ -116,7 +116,7 @@ def test_files_of_every_kind(
         pytest.importorskip("tokenizers")
     given: dict[str, Any] = {}
     monkeypatch.setattr(
-        hubexport, "export_preprocessor", lambda **arguments: given.update(arguments)
+        artifacts, "export_preprocessor", lambda **arguments: given.update(arguments)
     )
     make = next(make for each, make in MAKERS.items() if each.startswith(f"{name} "))
     make(tmp_path, tmp_path / "preprocessor")
