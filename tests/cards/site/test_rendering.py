@@ -89,23 +89,21 @@ class TestWhole:
 
 
 class TestDeterminism:
-    def test_other_processes_give_the_same_bytes(self) -> None:
+    def test_another_process_gives_the_same_bytes(self) -> None:
         program = (
             "import hashlib, json; from tests.cards.site import material;"
             "print(hashlib.sha256(json.dumps(dict(material.site())).encode()).hexdigest())"
         )
+        printed = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": "1", "TZ": "UTC+2"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         expected = hashlib.sha256(json.dumps(dict(material.site())).encode()).hexdigest()
-        for seed in ("1", "2"):
-            environment = {**os.environ, "PYTHONHASHSEED": seed, "TZ": f"UTC+{seed}"}
-            printed = subprocess.run(
-                [sys.executable, "-c", program],
-                cwd=ROOT,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-            assert printed.split()[-1] == expected
+        assert printed.split()[-1] == expected
 
     def test_the_order_of_cards_and_records_does_not_matter(self) -> None:
         catalogue = material.catalogue()
