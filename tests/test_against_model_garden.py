@@ -173,8 +173,7 @@ CASES = [
 ]  # fmt: skip
 
 EXAMPLES = (
-    "functional, model=pretrainer", "functional, factorized, checkpoint_items",
-    "older functional, encoder= and masked_lm=", "v2, model=, write",
+    "functional, factorized, checkpoint_items", "older functional, encoder= and masked_lm=",
     "v2, trainer, new Adam", "talking heads, trainer, new Adam",
 )  # fmt: skip
 
@@ -259,7 +258,7 @@ POOLERS: dict[str, Callable[[Trained, inputs.Tensors, np.ndarray], np.ndarray]] 
 }
 
 
-@pytest.mark.parametrize("pooler", examples(POOLERS, ["next_sentence", "mean"]))
+@pytest.mark.parametrize("pooler", examples(POOLERS, ["next_sentence"]))
 def test_poolers(pooler: str, garden: Any, same: Callable[..., None], tmp_path: Path) -> None:
     """Whatever `pooled_output` is, `.nsp` starts from the pooler that it was trained with."""
     sizes = garden.Sizes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from typing import TypeVar
@@ -23,10 +24,15 @@ def register(family: _Class) -> _Class:
 
 def families() -> dict[str, type[Family]]:
     """All families by name; every module of this package is a candidate for holding one."""
+    _import_all()
+    return dict(sorted(_FAMILIES.items()))
+
+
+@functools.cache  # pages ask for each card
+def _import_all() -> None:
     package = importlib.import_module("hubexport.families")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"hubexport.families.{module.name}")
-    return dict(sorted(_FAMILIES.items()))
 
 
 def choose(
