@@ -201,7 +201,7 @@ def test_plain_values_in_a_state_dict_are_left_out(tmp_path):
         ({}, "without tensors"),
         ({"epoch": 1, "optimizer": {}}, "without tensors: epoch, optimizer"),
         ({"w": torch.ones(2), "more": [1]}, r"more \(list\)"),
-        ({1: torch.ones(2)}, "no names"),
+        ({1: torch.ones(2)}, "not strings"),
         ({"model": {"w": torch.ones(2)}, "ema": {"w": torch.ones(2)}}, "'model' and under ema"),
         ({"model": {"w": torch.ones(2)}, "w": torch.ones(2)}, "'model' and under w"),
     ],

@@ -210,7 +210,7 @@ def test_listing(run, facts, tiny):
             "variable": None,
         }
     ]
-    with pytest.raises(UsageError, match="no regular expression"):
+    with pytest.raises(UsageError, match="not a regular expression"):
         run(tiny, "--filter", "(")
 
 
