@@ -11,7 +11,7 @@ CONSTRAINTS ?= $(wildcard tests/constraints-py$(shell $(PYTHON) -c 'import sys; 
 
 help:
 	@echo "make demo       export a real model, load it back, find similar sentences"
-	@echo "make test       the tests, in parallel, in ten minutes on two cores"
+	@echo "make test       the tests, in parallel"
 	@echo "make test-exhaustive   the rest of them: every text, class, layout and page"
 	@echo "make lint       ruff and mypy"
 	@echo "make smoke      every command once, on the newest TensorFlow supported"

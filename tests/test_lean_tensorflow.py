@@ -58,6 +58,7 @@ def test_optional_packages_are_left_alone(packages: Path) -> None:
     assert found.split("\n")[:2] == ["[]", "6"]
 
 
+@pytest.mark.exhaustive
 def test_tensorflow_would_take_them_along(packages: Path) -> None:
     """Else there would be nothing to leave alone, and that module could go."""
     program = "import sys, tensorflow; print(*({%r, %r} & set(sys.modules)))"

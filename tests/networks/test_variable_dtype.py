@@ -56,6 +56,7 @@ def test_outputs_are_the_same_to_the_bit(dtype: str, tmp_path: Path) -> None:
     assert dense[kernel].numpy().tobytes() == expected.tobytes()
 
 
+@pytest.mark.exhaustive
 def test_they_pass_every_gate(tmp_path: Path) -> None:
     checkpoint = tiny.write_checkpoint(tmp_path / "checkpoint")
     export(checkpoint, tmp_path / "out", dtype="bfloat16", variable_dtype="bfloat16", validate=True)
