@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, to be written; it takes the place of `path` when the block ends.
+    """The name of a file to write, beside `path`, which it replaces when the block ends.
 
     The directory is made. Where the block raises, what was at `path` is still there.
 
@@ -19,13 +19,12 @@ def replaced(path: Path) -> Iterator[Path]:
       OSError: one cannot be made, or not be renamed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(".partial", f".{path.name[:40]}.", path.parent)
-    os.close(descriptor)
+    # Not mkstemp's, which only the user may read, whatever the umask says.
+    partial = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.partial")
     try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        yield partial
+        os.replace(partial, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            partial.unlink()
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hubexport.families.heads import INTERFACES
+from hubexport.families.heads import ARCHITECTURES, INTERFACES
 from hubexport.families.registry import families
 
 _UNCASED = 'Text is normalized the "uncased" way: it is lower-cased before it is split into'
@@ -22,7 +22,12 @@ CASINGS: Mapping[str, str] = {
 """What `hubexport.cards.casing` knows of a tokenizer -> the page's sentence."""
 
 OBJECTIVES: Mapping[str, str] = {
-    **{head: INTERFACES[head].purpose for head in ("mlm", "nsp")},  # what a head was trained for
+    # A head that is left of pre-training was trained by the objective of its name.
+    **{
+        head: INTERFACES[head].purpose
+        for head, classes in ARCHITECTURES.items()
+        if "ForPreTraining" in classes
+    },
     "clm": "predicting the next token from those before it",
     "tlm": "guessing masked words with a translation of the text at hand",
     "plm": "predicting tokens in random order",

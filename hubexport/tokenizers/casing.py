@@ -245,6 +245,6 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"{path.name} beside the vocabulary cannot be used",
             [("file", str(path)), ("found", problem)],
-            "mend it, or move the vocabulary to a directory without it.",
+            "fix it, or move the vocabulary to a directory without it.",
         )
     return config

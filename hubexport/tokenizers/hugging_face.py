@@ -214,7 +214,7 @@ def read_directory(path: Path, only: Sequence[str] = ()) -> TokenizerDirectory:
             raise ConfigurationError(
                 f"{name} cannot be read",
                 [("file", str(file)), ("found", problem)],
-                "mend it, or copy or download it again.",
+                "fix it, or copy or download it again.",
             )
         contents[name] = content
     return TokenizerDirectory(directory, contents)

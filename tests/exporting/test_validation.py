@@ -159,7 +159,7 @@ def test_a_file_that_is_no_reference(tf1: Path, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_no_reference_can_be_made_of(tmp_path: Path) -> None:
-    """What the other program says is said, since the user has to mend it."""
+    """What the other program says is said, since the user has to fix it."""
     pytest.importorskip("official.nlp.modeling", reason="Model Garden is not installed")
 
     def without_pooler(values: dict[str, Any]) -> None:
