@@ -109,9 +109,9 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end; arguments are those of `start`."""
     process = start(code, *arguments, environment=environment, directory=directory, preload=preload)
-    code_ = process.wait()
+    status = process.wait()
     return subprocess.CompletedProcess(
-        ["python", *map(str, arguments)], code_, process.stdout, process.stderr
+        ["python", *map(str, arguments)], status, process.stdout, process.stderr
     )
 
 
