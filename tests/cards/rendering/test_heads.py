@@ -196,14 +196,13 @@ class TestConventions:
 
 
 def test_nothing_knows_heads_by_name() -> None:
-    """Objectives of pre-training have the names of two heads, among the words of cards."""
     root = Path(hubexport.cards.__file__).parent
     found: dict[str, set[str]] = {}
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and node.value in INTERFACES:
                 found.setdefault(file.name, set()).add(str(node.value))
-    assert found == {"phrases.py": {"mlm", "nsp"}}
+    assert not found
 
 
 def test_errors_of_the_outputs_of_every_head_are_shown() -> None:
