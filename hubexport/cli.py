@@ -60,7 +60,8 @@ def run(argv: Sequence[str]) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _terminated)
     try:
-        return arguments.run(arguments)
+        exit_code: int = arguments.run(arguments)
+        return exit_code
     except HubexportError as error:
         print(f"hubexport: error: {error}", file=sys.stderr)
         return error.exit_code

@@ -39,7 +39,9 @@ class Pooler:
 
 def _mean(sequence: np.ndarray, mask: np.ndarray) -> np.ndarray:
     weights = mask[:, :, np.newaxis].astype(np.float64)
-    return ((sequence * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)).astype("f4")
+    total: np.ndarray = (sequence * weights).sum(axis=1)
+    mean: np.ndarray = total / np.maximum(weights.sum(axis=1), 1)
+    return mean.astype(np.float32)
 
 
 MODES: Mapping[str, str] = {

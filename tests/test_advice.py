@@ -75,7 +75,6 @@ RAISED_BY = {
     "hubexport.tokenizers.wordpiece.vocabulary": ("encoder", "preprocessor", "reference"),
     "hubexport.validation": ("validate",),
     "hubexport.validation.provenance": ("encoder", "validate"),
-    "hubexport.validation.reference_checks": ("encoder", "validate", "reference"),
     "hubexport.validation.reference_file": ("encoder", "validate", "reference"),
     "hubexport.validation.references": ("reference",),
 }

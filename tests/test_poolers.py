@@ -12,7 +12,7 @@ from hubexport import cli
 from hubexport.checkpoints import sentence_transformers
 from hubexport.families.heads import INTERFACES
 from hubexport.poolers import FLAG_VALUES, MODES, POOLERS, SENTENCE_EMBEDDING
-from hubexport.validation.reference_checks import OUTPUTS
+from hubexport.validation.reference_file import OUTPUTS
 
 ROOT = Path(__file__).parents[1]
 

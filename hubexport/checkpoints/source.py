@@ -37,7 +37,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
         if not hasattr(ml_dtypes, name):
             raise
-        return np.dtype(getattr(ml_dtypes, name))
+        dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return dtype
 
 
 def byte_view(array: np.ndarray) -> memoryview:
@@ -90,7 +91,7 @@ class Checksum:
         """The checksum of what `value` is the checksum of, and of a piece more."""
         if self.kind == "crc32":
             return zlib.crc32(piece, value)
-        return google_crc32c.extend(value, piece.tobytes())
+        return int(google_crc32c.extend(value, piece.tobytes()))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -200,7 +200,8 @@ def _lazy_tensor(path: Path, name: str, tensor: TorchTensor, stored: StoredBytes
         if contiguous:
             return flat.reshape(shape)
         in_bytes = tuple(step * itemsize for step in stride)
-        return np.lib.stride_tricks.as_strided(flat, shape, in_bytes, writeable=False).copy()
+        view = np.lib.stride_tricks.as_strided(flat, shape, in_bytes, writeable=False)
+        return np.array(view, order="C")
 
     return ComputedTensor(name, shape, dtype, compute)
 

@@ -43,7 +43,8 @@ def nbytes_of(shape: Sequence[Any], dtype: str) -> int | None:
     itemsize = numpy_dtype(dtype).itemsize
     if math.prod(max(size, 1) for size in shape) * itemsize > MAX_BYTES:
         return None
-    return math.prod(shape) * itemsize
+    nbytes: int = math.prod(shape) * itemsize
+    return nbytes
 
 
 def clipped(text: object) -> str:

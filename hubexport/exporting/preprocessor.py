@@ -18,8 +18,9 @@ from hubexport.saved_model.finish import PROGRAM, finish, read_fingerprint
 from hubexport.saved_model.reading import read_saved_model
 from hubexport.saved_model.record import check_time, environment, source_file, write_record
 from hubexport.saved_model.target import check_target, staged_directory
-from hubexport.tokenizers.defining import TokenizerOptions, define_tokenizer
+from hubexport.tokenizers.defining import define_tokenizer
 from hubexport.tokenizers.definition import TokenizerDefinition
+from hubexport.tokenizers.request import TokenizerOptions
 
 _STEPS = 2 + SELF_TEST_STEPS  # of the progress bar: TensorFlow is imported, the artifact is written
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.exporting.tokenizer_files import attribute, describe
-from hubexport.tokenizers.defining import Defined, TokenizerOptions
+from hubexport.tokenizers.defining import Defined
 from hubexport.tokenizers.definition import Segment, Token, TokenizerDefinition
+from hubexport.tokenizers.request import TokenizerOptions
 
 
 def describe_tokenizer(defined: Defined, options: TokenizerOptions) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from hubexport.errors import UsageError, VocabularyError
 from hubexport.saved_model.record import source_file
-from hubexport.tokenizers.defining import Defined, TokenizerOptions, define_tokenizer
+from hubexport.tokenizers.defining import Defined, define_tokenizer
 from hubexport.tokenizers.definition import TokenizerDefinition
+from hubexport.tokenizers.request import TokenizerOptions
 
 PATHS = ("tokenizer", "vocab_file", "sp_model_file")
 """The arguments that say where the files are; one of them is enough."""

@@ -64,7 +64,8 @@ class Transposed(AsIs):
         return shape[::-1]
 
     def __call__(self, value: np.ndarray, shape: Shape) -> np.ndarray:
-        return value.T
+        transposed: np.ndarray = value.T
+        return transposed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +188,8 @@ class Item(AsIs):
         return (self.of, *shape)
 
     def __call__(self, value: np.ndarray, shape: Shape) -> np.ndarray:
-        return value[self.index]
+        item: np.ndarray = value[self.index]
+        return item
 
     def cut(self, shape: Shape) -> Cut | None:
         return Cut(0, np.array([self.index]))

@@ -102,7 +102,8 @@ def _graph(make_block: MakeBlock) -> Callable[..., tf.Tensor]:
 
         return make_block(given, "block")(x, state, training)
 
-    return tf.function(transformer_block, autograph=False)
+    graph: Callable[..., tf.Tensor] = tf.function(transformer_block, autograph=False)
+    return graph
 
 
 def _asked_for(

@@ -72,7 +72,8 @@ def read_fingerprint(directory: Path) -> str:
     """TensorFlow's own one-line fingerprint: program, signatures, objects and checkpoint."""
     import tensorflow as tf
 
-    return tf.saved_model.experimental.read_fingerprint(str(directory)).singleprint()
+    fingerprint = tf.saved_model.experimental.read_fingerprint(str(directory))
+    return str(fingerprint.singleprint())
 
 
 def _strip_surroundings(graph: Any) -> None:

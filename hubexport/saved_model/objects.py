@@ -162,7 +162,8 @@ class _Objects:
 
     def _traces(self, node_id: int) -> int:
         node = self._nodes[node_id]
-        return len(node.function.concrete_functions) + node.HasField("bare_concrete_function")
+        bare = bool(node.HasField("bare_concrete_function"))
+        return len(node.function.concrete_functions) + bare
 
     def _listed(self, node_id: int | None) -> list[Variable] | None:
         """The distinct variables of a list; lists inside it count as well."""

@@ -44,7 +44,8 @@ def known_versions() -> dict[str, list[str]]:
 @functools.cache
 def _table() -> dict[str, dict[str, list[str]]]:
     # Made by data/generate_op_packages.py.
-    return json.loads(_TABLE.read_text("utf-8"))
+    table: dict[str, dict[str, list[str]]] = json.loads(_TABLE.read_text("utf-8"))
+    return table
 
 
 @functools.cache

@@ -76,7 +76,7 @@ def load_record(saved_model: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(saved_model) / RECORD_PATH
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise HubexportError(
             "the SavedModel has no readable record",

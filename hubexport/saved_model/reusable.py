@@ -75,16 +75,17 @@ def reusable_encoder(
 
     def encode(inputs: Tensors, training: bool = False) -> Tensors:
         if narrowed := _as_int32(inputs):
-            return call(narrowed, training=training)
-        outputs = parts.encoder(inputs, training)
-        sequence = outputs[-1]
+            outputs: Tensors = call(narrowed, training=training)
+            return outputs
+        layers = parts.encoder(inputs, training)
+        sequence = layers[-1]
         pooled = parts.pooled_output(sequence, inputs["input_mask"])
         default = parts.default(sequence, inputs["input_mask"]) if parts.default else pooled
         return {
             "sequence_output": sequence,
             "pooled_output": pooled,
             "default": default,
-            "encoder_outputs": outputs,
+            "encoder_outputs": layers,
         }
 
     # autograph off: the functions hold no Python control flow on tensors, and its conversion of
@@ -112,7 +113,8 @@ def _with_head(call: Callable[..., Tensors], head: HeadParts) -> Any:
 
     def predict(inputs: Tensors, training: bool = False) -> Tensors:
         if narrowed := _as_int32(inputs):
-            return head_call(narrowed, training=training)
+            of_head: Tensors = head_call(narrowed, training=training)
+            return of_head
         if of_choices:  # each a row of its own to the encoder
             lead = tf.shape(inputs[INPUTS[0]])[:-1]  # [B, C]
             inputs = {name: _rows(value) for name, value in inputs.items()}

@@ -63,12 +63,12 @@ class Client:
             ) from error
         if not hasattr(self._backend, "compile_and_load"):
             raise _unsupported(jax.__version__, "no compile_and_load in its PJRT client")
-        import jaxlib
+        from jaxlib.version import __version__ as jaxlib_version
 
         self._jax = jax
         self.platform = _platform(self._backend)
         self.hardware = str(self._device.device_kind)
-        self.versions = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+        self.versions = {"jax": jax.__version__, "jaxlib": jaxlib_version}
 
     def put(self, value: np.ndarray) -> Any:
         """A copy on the device.

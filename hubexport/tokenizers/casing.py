@@ -233,7 +233,7 @@ def _not_followed(config: dict[str, Any], lower_case: bool, followed: Container[
 def _read_config(path: Path) -> dict[str, Any]:
     """The content of such a configuration; {} if there is none."""
     try:
-        config = json.loads(path.read_text("utf-8"))
+        config: dict[str, Any] = json.loads(path.read_text("utf-8"))
         problem = None if isinstance(config, dict) else "it is not a JSON object"
     except FileNotFoundError:
         return {}

@@ -168,12 +168,13 @@ def load_reference(directory: Path, special_tokens_in_text: bool = True) -> tupl
         ) from error
 
     def tokenize(texts: Sequence[str]) -> list[list[int]]:
-        return loaded(
+        ids: list[list[int]] = loaded(
             list(texts),
             add_special_tokens=False,
             split_special_tokens=not special_tokens_in_text,
             verbose=False,
         )["input_ids"]
+        return ids
 
     return tokenize, f"transformers {transformers.__version__}"
 

@@ -120,14 +120,17 @@ def connect(name: str, tpu: str | None = None) -> Device:
             [("--device", name), ("--tpu", str(tpu))],
             "pass --device=tpu --tpu=NAME (or --tpu=local on a TPU machine), or neither.",
         )
-    return {"cpu": _cpu, "gpu": _gpu, "tpu": lambda: _tpu(str(tpu))}[name]()
+    if tpu is not None:
+        return _tpu(tpu)
+    return {"cpu": _cpu, "gpu": _gpu}[name]()
 
 
 def _cpu() -> Device:
     def placed() -> contextlib.AbstractContextManager[Any]:
         import tensorflow as tf  # when it is needed: a gate may wait for other processes first
 
-        return tf.device("/device:CPU:0")
+        cpu: contextlib.AbstractContextManager[Any] = tf.device("/device:CPU:0")
+        return cpu
 
     return Device("cpu", cpu_name(), (Precision("", "float32"),), placed)
 

@@ -9,8 +9,7 @@ import numpy as np
 from hubexport.poolers import POOLERS, SENTENCE_EMBEDDING
 from hubexport.validation.cases import Case
 from hubexport.validation.context import Context
-from hubexport.validation.reference_checks import HEAD_OUTPUTS
-from hubexport.validation.reference_file import Reference
+from hubexport.validation.reference_file import HEAD_OUTPUTS, Reference
 
 Load = Callable[[], np.ndarray]
 

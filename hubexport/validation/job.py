@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from hubexport.paths import PathLike
 from hubexport.progress import steps_bar
 from hubexport.saved_model.identity import artifact_identity
 from hubexport.validation.arguments import (
-    PathLike,
     check_arguments,
     check_records,
     check_report,

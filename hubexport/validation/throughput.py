@@ -46,7 +46,8 @@ def measure_throughput(saved_model: Path, device: str = "cpu") -> dict[str, Any]
             [("artifact", str(saved_model)), ("found", lines[-1] if lines else "no message")],
             "see whether `hubexport validate --gates=interface` passes.",
         )
-    return json.loads(done.stdout.splitlines()[-1])
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def add_throughput(directory: Path, measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,12 +100,14 @@ class Page:
     @property
     def references(self) -> dict[str, dict[str, Any]]:
         """Definitions `[label]: url` by label, with "href" and "map"."""
-        return self._parsed[1].get("references", {})
+        references: dict[str, dict[str, Any]] = self._parsed[1].get("references", {})
+        return references
 
     @property
     def duplicate_references(self) -> list[dict[str, Any]]:
         """Definitions whose label was defined before, with "label", "href" and "map"."""
-        return self._parsed[1].get("duplicate_refs", [])
+        duplicates: list[dict[str, Any]] = self._parsed[1].get("duplicate_refs", [])
+        return duplicates
 
     @cached_property
     def fences(self) -> list[Fence]:

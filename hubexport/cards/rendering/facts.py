@@ -219,7 +219,8 @@ class EncoderFacts(Facts):
         signatures = (self.record.get("saved_model") or {}).get("signatures") or {}
         outputs = (signatures.get("serving_default") or {}).get("outputs") or {}
         shape = (outputs.get("pooled_output") or {}).get("shape") or [None]
-        return shape[-1] or self.sizes["hidden_size"]
+        size: int | None = shape[-1] or self.sizes["hidden_size"]
+        return size
 
     @property
     def pooler_needs_training(self) -> bool:
@@ -236,7 +237,7 @@ class EncoderFacts(Facts):
     def default_is_pooled(self) -> bool:
         """Whether `default` is `pooled_output`, as far as is known."""
         pooler = self.record.get("pooler") or {}
-        return pooler.get("default", "pooled_output") == "pooled_output"
+        return bool(pooler.get("default", "pooled_output") == "pooled_output")
 
 
 @dataclass(frozen=True)

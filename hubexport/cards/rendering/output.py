@@ -65,8 +65,9 @@ _PREPROCESSING = "<!-- task: text-preprocessing -->"
 def findings(format: str, files: Mapping[str, str]) -> Iterator[tuple[str, Finding]]:
     """(file, finding) of all files, in order; of a site, nothing: it follows nobody's rules."""
     for name, text in files.items():
-        for finding in _CHECKS.get(format, lambda name, text: [])(name, text):
-            yield name, finding
+        if format in _CHECKS:
+            for finding in _CHECKS[format](name, text):
+                yield name, finding
 
 
 def _tfhub(name: str, text: str) -> list[Finding]:

@@ -191,7 +191,8 @@ class Preprocessor(_OfTexts):
         group = getattr(tokenizer, "group", lambda ids: ids)
 
         def preprocess(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            return pack([_with_batch_size(pieces(text), text)])
+            packed: dict[str, tf.Tensor] = pack([_with_batch_size(pieces(text), text)])
+            return packed
 
         super().__init__(preprocess)
         self._tokenizer = tokenizer

@@ -83,7 +83,8 @@ class SpecialTokensInText(tf.Module):
         """
         tokenize: Any = self._tokenizer
         if not self._literals:
-            return tokenize.tokenize_with_offsets(_valid_utf8(texts))
+            ids, starts, limits = tokenize.tokenize_with_offsets(_valid_utf8(texts))
+            return ids, starts, limits
         cut = self._cut(texts)
         ids, starts, limits = tokenize.tokenize_with_offsets(cut.fragments)
         splits = ids.row_splits

@@ -67,7 +67,8 @@ def library_reference(serialized: bytes, added_tokens: Sequence[AddedToken]) -> 
 
     def encode(text: str) -> list[int]:
         if literal is None:
-            return processor.encode(text)
+            whole: list[int] = processor.encode(text)
+            return whole
         found: list[int] = []
         for number, part in enumerate(literal.split(text)):
             found += [ids[part.strip()]] if number % 2 else processor.encode(part)

@@ -82,7 +82,8 @@ def reordered() -> frozenset[int]:
 
 @functools.cache
 def _data() -> dict[str, Any]:
-    return json.loads(_DATA.read_text("utf-8"))
+    data: dict[str, Any] = json.loads(_DATA.read_text("utf-8"))
+    return data
 
 
 @functools.cache

@@ -96,4 +96,5 @@ def _map(name: str) -> dict[int, str]:
 
 @functools.cache
 def _content() -> dict[str, Any]:
-    return json.loads(_DATA.read_text("utf-8"))
+    content: dict[str, Any] = json.loads(_DATA.read_text("utf-8"))
+    return content

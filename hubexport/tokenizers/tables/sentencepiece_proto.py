@@ -103,7 +103,8 @@ def build_sentencepiece_model(
     normalizer.add_dummy_prefix = add_dummy_prefix
     normalizer.remove_extra_whitespaces = remove_extra_whitespaces
     normalizer.escape_whitespaces = escape_whitespaces
-    return model.SerializeToString(deterministic=True)
+    serialized: bytes = model.SerializeToString(deterministic=True)
+    return serialized
 
 
 def build_charsmap(replacements: Mapping[bytes, bytes]) -> bytes:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from hubexport.tokenizers.tables.characters import members
 
 _DATA = Path(__file__).parent / "data" / "unicode_classes.json"
+
+
+class _Classes(TypedDict):
+    tokenizers: str
+    letters: list[tuple[int, int]]
+    numbers: list[tuple[int, int]]
+    white_space: list[tuple[int, int]]
 
 
 def letters() -> frozenset[int]:
@@ -33,5 +40,6 @@ def version() -> str:
 
 
 @functools.cache
-def _classes() -> dict[str, Any]:
-    return json.loads(_DATA.read_text("utf-8"))
+def _classes() -> _Classes:
+    classes: _Classes = json.loads(_DATA.read_text("utf-8"))
+    return classes

@@ -80,6 +80,7 @@ def _reference(model: TFHubModel, added_tokens: Sequence[AddedToken]) -> Referen
     )
 
     def tokenize(texts: Sequence[str]) -> list[list[int]]:
-        return tokenizer.tokenize(list(texts)).merge_dims(1, 2).to_list()
+        ids: list[list[int]] = tokenizer.tokenize(list(texts)).merge_dims(1, 2).to_list()
+        return ids
 
     return tokenize

@@ -25,11 +25,10 @@ from hubexport.validation.gates.text.client import (
     Packed,
     TextPreprocessor,
     attempt,
-    in_a_line,
     strings,
 )
-from hubexport.validation.reference_checks import HEAD_OUTPUTS
-from hubexport.validation.results import GateResult, Measurement, at_most, judge
+from hubexport.validation.reference_file import HEAD_OUTPUTS
+from hubexport.validation.results import GateResult, Measurement, at_most, in_a_line, judge
 from hubexport.validation.sentences import MLM_SENTENCES
 from hubexport.validation.sizes import fitting
 

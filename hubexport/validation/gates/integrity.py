@@ -142,4 +142,4 @@ def _string_is_whole(entry: BundleTensor) -> bool:
     stored = b"".join(bytes(piece) for piece in region)
     length, start = read_varint(stored, 0)
     covered = struct.pack("<I", length) + stored[start:]
-    return google_crc32c.value(covered) == entry.crc32c
+    return bool(google_crc32c.value(covered) == entry.crc32c)

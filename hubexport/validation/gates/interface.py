@@ -19,7 +19,7 @@ from hubexport.families.heads import ENCODER_LEAD, Interface
 from hubexport.validation.artifact import flatten, training_keyword
 from hubexport.validation.cases import ENCODER_INPUTS, TYPES, Case, Tensors
 from hubexport.validation.context import Context
-from hubexport.validation.reference_checks import sizes_of_axes
+from hubexport.validation.reference_file import sizes_of_axes
 from hubexport.validation.results import GateResult, Measurement, failure, judge
 from hubexport.validation.tolerance import Tolerance
 

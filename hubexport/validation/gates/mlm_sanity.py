@@ -27,10 +27,9 @@ from hubexport.validation.context import Context
 from hubexport.validation.gates.text.client import (
     ArtifactError,
     TextPreprocessor,
-    in_a_line,
 )
 from hubexport.validation.reference_file import Reference
-from hubexport.validation.results import GateResult, Measurement, at_most, judge, not_run
+from hubexport.validation.results import GateResult, Measurement, at_most, in_a_line, judge, not_run
 from hubexport.validation.sentences import MLM_SENTENCES
 from hubexport.validation.sizes import fitting
 
@@ -161,7 +160,8 @@ def _nll(logits: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Negative log-likelihood of the true pieces [B, N], in nats."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     total = np.log(np.exp(shifted).sum(axis=-1))
-    return total - np.take_along_axis(shifted, true[..., np.newaxis], axis=-1)[..., 0]
+    nll: np.ndarray = total - np.take_along_axis(shifted, true[..., np.newaxis], axis=-1)[..., 0]
+    return nll
 
 
 _LENGTH = 64

@@ -12,8 +12,7 @@ from hubexport.validation.causes import Divergence, explain
 from hubexport.validation.context import Context
 from hubexport.validation.expected import expected_outputs
 from hubexport.validation.figures import compare
-from hubexport.validation.reference_checks import HEAD_OUTPUTS
-from hubexport.validation.reference_file import layer_name
+from hubexport.validation.reference_file import HEAD_OUTPUTS, layer_name
 from hubexport.validation.results import GateResult, Measurement, failure, judge, not_run
 from hubexport.validation.tolerance import Tolerance
 

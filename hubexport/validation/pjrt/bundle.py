@@ -33,7 +33,7 @@ from hubexport.validation.cases import Case
 from hubexport.validation.context import Context
 from hubexport.validation.expected import expected_outputs
 from hubexport.validation.provenance import describe
-from hubexport.validation.reference_checks import HEAD_OUTPUTS
+from hubexport.validation.reference_file import HEAD_OUTPUTS
 from hubexport.version import __version__
 
 SHARD_BYTES = 512 << 20

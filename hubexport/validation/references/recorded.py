@@ -13,8 +13,13 @@ from hubexport.errors import some_of
 from hubexport.families.heads import POSITIONS
 from hubexport.families.opening import Opened
 from hubexport.validation.cases import ENCODER_INPUTS, Case
-from hubexport.validation.reference_checks import HEAD_OUTPUTS, sizes_of_axes
-from hubexport.validation.reference_file import OUTPUTS, ReferenceError, layer_name
+from hubexport.validation.reference_file import (
+    HEAD_OUTPUTS,
+    OUTPUTS,
+    ReferenceError,
+    layer_name,
+    sizes_of_axes,
+)
 from hubexport.validation.references.sources import SIZES, Outputs, Request, first_line
 
 ONLY_CASE = "recorded"

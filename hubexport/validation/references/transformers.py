@@ -340,7 +340,7 @@ def _encoded(torch: Any) -> Callable[[], Any]:
     in the form in which encoders of transformers give their outputs."""
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-    class Encoded(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Encoded(torch.nn.Module):
         def give(self, sequence: Any, pooled: Any) -> None:
             self._given = BaseModelOutputWithPooling(
                 last_hidden_state=sequence, pooler_output=pooled

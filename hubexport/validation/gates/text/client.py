@@ -7,7 +7,7 @@ a value of another form all become an `ArtifactError`, which a gate turns into a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from hubexport.errors import some_of
 from hubexport.validation.cases import ENCODER_INPUTS
 from hubexport.validation.context import Context
 from hubexport.validation.results import Measurement, in_a_line
+
+Result = TypeVar("Result")
 
 Packed = dict[str, np.ndarray]
 """The three encoder inputs, each [B, S]."""
@@ -36,7 +38,7 @@ class ArtifactError(Exception):
     """What an artifact did wrong, in a line."""
 
 
-def attempt(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+def attempt(function: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
     """Calls something that belongs to an artifact, on the CPU, where strings live.
 
     Raises:
@@ -161,7 +163,8 @@ def flat_rows(tokens: Any) -> list[list[int]]:
         tokens = tokens.merge_dims(1, 2)
     if tokens.ragged_rank != 1 or tokens.values.shape.rank != 1:
         raise ArtifactError(f"tokens have the shape {tokens.shape}")
-    return tokens.to_list()
+    rows: list[list[int]] = tokens.to_list()
+    return rows
 
 
 def different_rows(a: Packed, b: Packed) -> np.ndarray:

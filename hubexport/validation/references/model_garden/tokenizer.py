@@ -38,7 +38,8 @@ class GardenTokenizer:
     def ids(self, text: str) -> list[int]:
         """The pieces of a text, without special ones."""
         tokenizer = self._tokenizer
-        return tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))
+        ids: list[int] = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))
+        return ids
 
     def pack(
         self, segments: Sequence[str], length: int
