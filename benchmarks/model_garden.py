@@ -11,6 +11,7 @@ SIZES: a JSON file with values of the configuration; BERT-base without it.
 import json
 import os
 import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -42,14 +43,14 @@ def checkpoint(directory, sizes=None):
     import tensorflow as tf
     from official.nlp.tools import export_tfhub_lib
 
-    os.makedirs(directory, exist_ok=True)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
     _, pretrainer = export_tfhub_lib._create_model(
         encoder_config=encoder_config(sizes), with_mlm=True
     )
     randomize(pretrainer.variables)
-    tf.train.Checkpoint(**pretrainer.checkpoint_items).save(os.path.join(directory, "ckpt"))
-    with open(os.path.join(directory, "encoder.yaml"), "w") as file:
-        json.dump({"bert_v2": CONFIG}, file)  # JSON is YAML
+    tf.train.Checkpoint(**pretrainer.checkpoint_items).save(str(directory / "ckpt"))
+    write_config(directory)
     write_vocabulary(directory)
 
 
@@ -62,11 +63,14 @@ def randomize(variables):
         variable.assign(noise + ("gamma" in variable.name))
 
 
+def write_config(directory):
+    (directory / "encoder.yaml").write_text(json.dumps({"bert_v2": CONFIG}))  # JSON is YAML
+
+
 def write_vocabulary(directory):
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces += [f"w{i}" for i in range(CONFIG["vocab_size"] - len(pieces))]
-    with open(os.path.join(directory, "vocab.txt"), "w") as file:
-        file.write("\n".join(pieces) + "\n")
+    (directory / "vocab.txt").write_text("\n".join(pieces) + "\n")
 
 
 def export(directory, out, sizes=None):
@@ -75,9 +79,9 @@ def export(directory, out, sizes=None):
     export_tfhub_lib.export_model(
         out,
         encoder_config=encoder_config(sizes),
-        model_checkpoint_path=os.path.join(directory, "ckpt-1"),
+        model_checkpoint_path=str(Path(directory) / "ckpt-1"),
         with_mlm=True,
-        vocab_file=os.path.join(directory, "vocab.txt"),
+        vocab_file=str(Path(directory) / "vocab.txt"),
         do_lower_case=True,
     )
 
@@ -133,11 +137,11 @@ def talking_heads(directory, out):
         dict_outputs=True,
         return_all_layer_outputs=True,
     )
-    os.makedirs(directory, exist_ok=True)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
     randomize(encoder.variables)
-    tf.train.Checkpoint(encoder=encoder).write(os.path.join(directory, "ckpt-1"))
-    with open(os.path.join(directory, "encoder.yaml"), "w") as file:
-        json.dump({"bert_v2": CONFIG}, file)
+    tf.train.Checkpoint(encoder=encoder).write(str(directory / "ckpt-1"))
+    write_config(directory)
     write_vocabulary(directory)
     inputs = {
         name: tf_keras.Input((None,), dtype="int32", name=name)

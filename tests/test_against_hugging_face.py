@@ -71,7 +71,7 @@ def test_without_the_prefix(saver: str, hf: Any, same: Callable[..., None], tmp_
 
 
 @pytest.mark.parametrize(
-    "dtype, saver",
+    ("dtype", "saver"),
     [
         ("float16", "safetensors"),
         pytest.param("float16", "legacy bin", marks=pytest.mark.exhaustive),
@@ -93,7 +93,7 @@ def test_narrow_floats_are_widened(
 
 
 @pytest.mark.parametrize(
-    "hidden_act, layer_norm_eps, computes",
+    ("hidden_act", "layer_norm_eps", "computes"),
     examples(
         [
             ("gelu", 1e-5, "gelu_erf"),
@@ -191,7 +191,7 @@ def _flags(*modes: str) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize(
-    "modes, pooling, normalize, newer",
+    ("modes", "pooling", "normalize", "newer"),
     [
         *(
             pytest.param(
@@ -259,7 +259,7 @@ def test_sentence_transformers(
 
 
 @pytest.mark.parametrize(
-    "modes, normalize", [(("mean",), True), (("max", "mean_sqrt_len_tokens"), False)],
+    ("modes", "normalize"), [(("mean",), True), (("max", "mean_sqrt_len_tokens"), False)],
     ids=["mean, normalized", "max + mean_sqrt_len_tokens"],
 )  # fmt: skip
 def test_sentence_transformers_without_a_pooler(

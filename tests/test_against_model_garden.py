@@ -343,7 +343,7 @@ def test_the_next_sentence_pooler_must_be_there_to_be_chosen(garden: Any, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "slots, activation",
+    ("slots", "activation"),
     [
         (True, "gelu"),
         pytest.param(False, "gelu", marks=pytest.mark.exhaustive),

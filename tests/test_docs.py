@@ -56,9 +56,11 @@ def command_lines() -> list[tuple[str, str]]:
     names = "|".join(cli.COMMANDS)
     for where, text in sources():
         joined = re.sub(r"\\\n\s*", "", text)
-        for line in joined.splitlines():
-            if re.match(rf"\s*(\$ )?hubexport\s+(-|{names})", line):
-                found.append((where, line.strip().removeprefix("$ ").split(" | ")[0]))
+        found += [
+            (where, line.strip().removeprefix("$ ").split(" | ")[0])
+            for line in joined.splitlines()
+            if re.match(rf"\s*(\$ )?hubexport\s+(-|{names})", line)
+        ]
     return found
 
 

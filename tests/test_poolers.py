@@ -32,7 +32,7 @@ def test_texts_are_distinct() -> None:
         assert len(set(texts)) == len(POOLERS)
 
 
-def test_the_flag_takes_what_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_flag_takes_what_the_table_says() -> None:
     parser = cli.make_parser()
     encoder = parser._subparsers._group_actions[0].choices["encoder"]  # type: ignore[union-attr]
     (flag,) = (action for action in encoder._actions if "--pooler" in action.option_strings)

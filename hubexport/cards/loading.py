@@ -110,9 +110,10 @@ def _read_all(path: Path) -> list[_Item]:
         message = "holds no .yaml files"
         raise CardError([Problem(path, Mark(1, 1), "", message)])
     items: list[_Item] = []
-    problems: list[Problem] = []
-    for file in sorted(path.rglob("*.yml")) if path.is_dir() else []:
-        problems.append(Problem(file, Mark(1, 1), "", "is not read: its name must end in .yaml"))
+    problems = [
+        Problem(file, Mark(1, 1), "", "is not read: its name must end in .yaml")
+        for file in (sorted(path.rglob("*.yml")) if path.is_dir() else [])
+    ]
     for file in files:
         try:
             items += _read_file(file)

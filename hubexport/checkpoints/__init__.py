@@ -1,0 +1,1 @@
+"""Reading checkpoints: file formats, and tensors by name. No models, and no TensorFlow."""

@@ -44,6 +44,11 @@ def check_choices(normalization: str, truncation: str, default_seq_length: int) 
 def check_comparison(
     reference_tokenizer: str | Path | None, corpus: str | Path | None, max_differences: int
 ) -> None:
+    """Checks what `export_preprocessor` takes to compare with another tokenizer.
+
+    Raises:
+      UsageError: one without the other, a path that is not there, or no number of differences.
+    """
     if bool(reference_tokenizer) != bool(corpus):
         raise UsageError(
             "a comparison takes a reference and texts",
@@ -72,6 +77,11 @@ def check_comparison(
 
 
 def check_offsets(definition: TokenizerDefinition, tokenize_with_offsets: bool) -> None:
+    """Checks that the tokenizer has offsets, if they are asked for.
+
+    Raises:
+      UsageError: it has none that are exact.
+    """
     if tokenize_with_offsets and definition.no_offsets:
         raise UsageError(
             "there are no exact offsets for this tokenizer",

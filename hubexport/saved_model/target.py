@@ -203,7 +203,7 @@ def _exchange(one: Path, other: Path) -> bool:
 def _sync(directory: Path) -> None:
     for root, _, files in os.walk(directory):
         for name in files:
-            descriptor = os.open(os.path.join(root, name), os.O_RDONLY)
+            descriptor = os.open(Path(root) / name, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:

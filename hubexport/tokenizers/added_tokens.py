@@ -60,13 +60,13 @@ def overlapping(added_tokens: Sequence[AddedToken], late: Sequence[str]) -> list
     Returns:
       The offenders, with the reason.
     """
-    found = []
     names = set(late)
-    for token in added_tokens:
-        for other in added_tokens:
-            if token.content in names and other.content not in names and _overlap(token, other):
-                found.append(f"{token.content!r} (normalized, and overlaps {other.content!r})")
-    return found
+    return [
+        f"{token.content!r} (normalized, and overlaps {other.content!r})"
+        for token in added_tokens
+        for other in added_tokens
+        if token.content in names and other.content not in names and _overlap(token, other)
+    ]
 
 
 def _overlap(token: AddedToken, other: AddedToken) -> bool:

@@ -70,6 +70,12 @@ def make_request(
     tokenizer: Path | None,
     options: TokenizerOptions,
 ) -> Request:
+    """The files of a tokenizer that was given in one of three ways.
+
+    Raises:
+      UsageError: it was given in none, or in several.
+      VocabularyError: the directory holds no tokenizer.
+    """
     given = [path for path in (vocab_file, sp_model_file, tokenizer) if path]
     if len(given) != 1:
         raise UsageError(

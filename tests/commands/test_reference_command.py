@@ -51,7 +51,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments, code, message",
+    ("arguments", "code", "message"),
     [
         (["--source=transformers", "--output=x"], 2, "--checkpoint"),
         (["--source=jax", "--checkpoint=x", "--output=x"], 2, "invalid choice"),
@@ -60,9 +60,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["--source=transformers", "--checkpoint=x", "--output=."], 1, "something at --output"),
     ],
 )
-def test_errors_import_nothing_heavy(
-    arguments: list[str], code: int, message: str, tmp_path: Path
-) -> None:
+def test_errors_import_nothing_heavy(arguments: list[str], code: int, message: str) -> None:
     done = light(*arguments)
     assert done.returncode == code
     assert message in done.stderr

@@ -175,7 +175,7 @@ def test_a_checkpoint_that_no_reference_can_be_made_of(tmp_path: Path) -> None:
     assert "missing: bert/pooler/dense" in message
 
 
-@pytest.mark.parametrize("arguments, message", [
+@pytest.mark.parametrize(("arguments", "message"), [
     ({"reference": "reference"}, "--reference is for --validate"),
     ({"validate": True, "dry_run": True}, "--validate and --dry_run"),
     ({"validate": True, "dry_run": True, "reference": "reference"}, "--validate and --dry_run"),

@@ -129,7 +129,7 @@ RELOADED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name, saver", RELOADED)
+@pytest.mark.parametrize(("name", "saver"), RELOADED)
 def test_every_layout_is_reloaded_equal(name: str, saver: str, tmp_path: Path) -> None:
     model = families.build(name)
     checkpoint = saving.SAVERS[saver](model, tmp_path)
@@ -203,7 +203,7 @@ def test_padding_rows_can_be_zero(name: str) -> None:
     assert zero == {False}
 
 
-@pytest.mark.parametrize("first, second", [("Roberta", "XLMRoberta"), ("Roberta", "Camembert")])
+@pytest.mark.parametrize(("first", "second"), [("Roberta", "XLMRoberta"), ("Roberta", "Camembert")])
 def test_models_of_a_family_have_the_same_encoder(first: str, second: str) -> None:
     """Files of several models' tensors are made by that."""
     one = families.build(f"{first}ForMaskedLM")
@@ -214,7 +214,7 @@ def test_models_of_a_family_have_the_same_encoder(first: str, second: str) -> No
 
 
 @pytest.mark.parametrize(
-    "name, same", [("RobertaForMaskedLM", True), ("DistilBertForMaskedLM", False)]
+    ("name", "same"), [("RobertaForMaskedLM", True), ("DistilBertForMaskedLM", False)]
 )
 def test_padding_on_the_left_moves_the_same_tokens(name: str, same: bool) -> None:
     """RoBERTa counts positions from the first token on, wherever it is."""

@@ -495,7 +495,7 @@ def place() -> Iterator[Path]:
 
 def write_protect(directory: Path) -> None:
     for root, _, _ in os.walk(directory, topdown=False):
-        os.chmod(root, 0o555)
+        Path(root).chmod(0o555)
 
 
 class TestPermissions:

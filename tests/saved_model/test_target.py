@@ -23,7 +23,7 @@ def tree(directory: Path) -> dict[str, object]:
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
         if path.is_symlink():
-            found[name] = ("link", os.readlink(path))
+            found[name] = ("link", str(path.readlink()))
         elif path.is_dir():
             found[name] = ("directory", path.stat().st_mode)
         else:

@@ -3,7 +3,6 @@
 import collections
 import json
 import math
-import os
 import re
 
 import pytest
@@ -210,7 +209,7 @@ def test_xlm(tmp_path):
     symbols = [letter + end for letter in "abcdehinort.,!12" for end in ("", "</w>")]
     pieces = [*XLM_SPECIALS, *symbols, "th", "the</w>"]
     source = tmp_path / "source"
-    os.mkdir(source)
+    source.mkdir()
     (source / "vocab.json").write_text(json.dumps({p: i for i, p in enumerate(pieces)}))
     (source / "merges.txt").write_text("t h 5\nth e</w> 4\n")
     tokenizer = transformers.XLMTokenizer(

@@ -44,7 +44,7 @@ FURTHER = {
 }
 
 
-@pytest.mark.parametrize("name, gates", [
+@pytest.mark.parametrize(("name", "gates"), [
     *CLASSES.items(),
     *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in FURTHER.items()),
 ])  # fmt: skip

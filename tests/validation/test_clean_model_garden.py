@@ -32,7 +32,7 @@ def garden() -> Any:
     return model_garden
 
 
-@pytest.mark.parametrize("heads, activation, outputs", [
+@pytest.mark.parametrize(("heads", "activation", "outputs"), [
     pytest.param(True, "gelu", BOTH, id="with heads"),
     pytest.param(True, "relu", BOTH, id="relu", marks=pytest.mark.exhaustive),
     pytest.param(False, "gelu", POOLED, id="without heads", marks=pytest.mark.exhaustive),

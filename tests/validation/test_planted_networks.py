@@ -317,7 +317,7 @@ def test_faults_of_the_network(
     assert [said for said in fault.said if said not in found] == []
 
 
-@pytest.mark.parametrize("plant, said", [
+@pytest.mark.parametrize(("plant", "said"), [
     (dropout_missing, "of two passes with training=True differ"),
     (gradient_stopped, "gradients that are None"),
 ], ids=["dropout missing", "gradient stopped"])  # fmt: skip

@@ -61,6 +61,7 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Adds the ops of the packages that are installed to the table."""
     old = json.loads(OP_PACKAGES.read_text("utf-8")) if OP_PACKAGES.exists() else {}
     # One op per line: a new version of TensorFlow is a diff of a few lines.
     text = json.dumps(merged(old, registered_ops()), indent=0)

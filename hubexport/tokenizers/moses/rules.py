@@ -35,11 +35,11 @@ _OTHERS = """
 
 @dataclasses.dataclass(frozen=True)
 class Replace:
-    """Replaces all matches, from left to right.
+    r"""Replaces all matches, from left to right.
 
     Attributes:
       pattern: RE2.
-      rewrite: what a match becomes; \\0 is all of it, \\1 and \\2 its groups.
+      rewrite: what a match becomes; \0 is all of it, \1 and \2 its groups.
     """
 
     pattern: str

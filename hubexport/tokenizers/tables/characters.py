@@ -1,6 +1,6 @@
-"""Sets of code points as classes of RE2, the regular expressions of TensorFlow's string ops.
+r"""Sets of code points as classes of RE2, the regular expressions of TensorFlow's string ops.
 
-RE2's own classes will not do: its \\s is ASCII, and its \\p{...} are of another Unicode version
+RE2's own classes will not do: its \s is ASCII, and its \p{...} are of another Unicode version
 than those that tokenizers were built with.
 """
 

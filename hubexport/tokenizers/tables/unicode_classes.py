@@ -20,17 +20,17 @@ class _Classes(TypedDict):
 
 
 def letters() -> frozenset[int]:
-    """Code points of \\p{L}."""
+    r"""Code points of \p{L}."""
     return members(_classes()["letters"])
 
 
 def numbers() -> frozenset[int]:
-    """Code points of \\p{N}."""
+    r"""Code points of \p{N}."""
     return members(_classes()["numbers"])
 
 
 def white_space() -> frozenset[int]:
-    """Code points of \\s."""
+    r"""Code points of \s."""
     return members(_classes()["white_space"])
 
 

@@ -49,8 +49,8 @@ class TFHubWordPiece(tf.Module):
         # TensorFlow takes the names that these have in a saved graph from a counter that runs
         # through the life of the process: equal exports would differ. The table's is by content,
         # so that no table of another vocabulary can go by the same one.
-        pieces._name = "pieces"
-        self._table._shared_name = f"wordpiece_{vocabulary.sha256}"
+        pieces._name = "pieces"  # noqa: SLF001
+        self._table._shared_name = f"wordpiece_{vocabulary.sha256}"  # noqa: SLF001
         self._wordpiece = text.WordpieceTokenizer(
             self._table, token_out_type=tf.int32, unknown_token=UNKNOWN
         )

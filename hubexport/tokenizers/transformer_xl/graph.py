@@ -75,8 +75,8 @@ class _Words(tf.Module):
         )
         self._table = tf.lookup.StaticHashTable(ids, default_value=unknown_id)
         # TensorFlow would number these through the life of the process: equal exports would differ.
-        ids._name = "pieces"
-        self._table._shared_name = f"transformer_xl_{digest}_{unknown_id}"
+        ids._name = "pieces"  # noqa: SLF001
+        self._table._shared_name = f"transformer_xl_{digest}_{unknown_id}"  # noqa: SLF001
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """string [batch] -> int32 [batch, (words)]."""

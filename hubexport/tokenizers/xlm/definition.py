@@ -204,8 +204,9 @@ def _reference(model: XlmModel, added_tokens: Sequence[AddedToken]) -> Reference
         added_tokens_decoder=literals,
         **none,
     )
-    original._tokenize = functools.partial(
-        original._tokenize,
+    # Nothing public passes a language on.
+    original._tokenize = functools.partial(  # noqa: SLF001
+        original._tokenize,  # noqa: SLF001
         lang=model.language or "en",
         bypass_tokenizer=model.language is None,
     )

@@ -52,6 +52,7 @@ def flatten(outputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Loads, runs, and saves anew."""
     saved_model, inputs_file, outputs_file, *re_export = sys.argv[1:]
     loaded = tf.saved_model.load(saved_model)
     inputs = {name: tf.constant(value, tf.int32) for name, value in np.load(inputs_file).items()}

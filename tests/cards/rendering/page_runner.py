@@ -17,6 +17,7 @@ import signal
 import sys
 import traceback
 import warnings
+from pathlib import Path
 
 import tensorflow_hub  # noqa: F401  and with it TensorFlow and tf_keras
 
@@ -36,7 +37,7 @@ def start(program: str, environment: dict[str, str], said: str) -> int:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.environ.update(environment)
-        os.chdir(os.path.dirname(program))
+        os.chdir(Path(program).parent)
         for category in WARNINGS:  # of the program itself, not of the packages that it imports
             warnings.filterwarnings("error", category=category, module="__main__")
         runpy.run_path(program, run_name="__main__")

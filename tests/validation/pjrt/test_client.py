@@ -56,7 +56,7 @@ def test_run_in_child_without_jax(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         run_in_child(tmp_path, "cpu", tmp_path / "report.json")
 
 
-def test_help_and_wrong_arguments_import_nothing(tmp_path: Path) -> None:
+def test_help_and_wrong_arguments_import_nothing() -> None:
     code = """
 import sys
 sys.modules.update(dict.fromkeys(("jax", "jaxlib", "numpy", "tensorflow")))  # refused

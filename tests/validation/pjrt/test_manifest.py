@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -118,7 +117,7 @@ def test_files_are_all_looked_at(copy: Path) -> None:
     (copy / "programs" / "000.mlir").write_text("module {}")
     weights = copy / "weights" / "values-00000.bin"
     weights.rename(copy / "elsewhere")
-    os.symlink(copy / "elsewhere", weights)
+    weights.symlink_to(copy / "elsewhere")
     with pytest.raises(HubexportError) as refused:
         read_manifest(copy)
     assert "programs/001.mlir: missing" in str(refused.value)

@@ -65,7 +65,7 @@ def test_fine_tuned_by_google_research(task: str, make: Any, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "task, part, message",
+    ("task", "part", "message"),
     [
         ("run_classifier", "output_bias", "missing: output_bias"),
         ("run_classifier", "bert/pooler", "missing: bert/pooler/dense/kernel, bert/pooler/dense/b"),
@@ -116,7 +116,7 @@ def of_pretrainer(model: Any, *, left_out: tuple[str, ...] = ()) -> Expected:
     return outputs
 
 
-@pytest.mark.parametrize("encoder, items", [
+@pytest.mark.parametrize(("encoder", "items"), [
     ("functional", "model"),
     pytest.param("v2", "checkpoint_items", marks=pytest.mark.exhaustive),
     pytest.param("functional", "trainer", marks=pytest.mark.exhaustive),
@@ -181,7 +181,7 @@ def test_a_head_of_all_tokens_is_not_compared(make: Any, tmp_path: Path) -> None
     assert_outputs(tmp_path / "reference", of_pretrainer(model))
 
 
-@pytest.mark.parametrize("use_encoder_pooler, trainer", [
+@pytest.mark.parametrize(("use_encoder_pooler", "trainer"), [
     (True, False),
     pytest.param(True, True, marks=pytest.mark.exhaustive),
     pytest.param(False, True, marks=pytest.mark.exhaustive),

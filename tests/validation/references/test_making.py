@@ -144,7 +144,7 @@ sys.exit(cli.run(sys.argv[2:]))
 
 
 @pytest.mark.parametrize(
-    "package, source, install",
+    ("package", "source", "install"),
     [
         ("torch", "transformers", "pip install 'hubexport[reference-transformers]'"),
         ("transformers", "transformers", "pip install 'hubexport[reference-transformers]'"),

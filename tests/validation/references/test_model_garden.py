@@ -113,7 +113,7 @@ SOME = ("functional older", "functional trainer", "v2 pretrainer=", "talking_hea
 """Each encoder, and the layouts that differ most; the others are of the exhaustive tier."""
 
 
-@pytest.mark.parametrize("encoder, layout, form, heads, options", [
+@pytest.mark.parametrize(("encoder", "layout", "form", "heads", "options"), [
     pytest.param(*row, id=name, marks=() if name in SOME else pytest.mark.exhaustive)
     for name, row in ((" ".join(row[:2]), row) for row in LAYOUTS)
 ])  # fmt: skip
@@ -221,7 +221,7 @@ def test_tf1_without_pooler(garden: Any, make: Any, tmp_path: Path) -> None:
 EXHAUSTIVE = pytest.mark.exhaustive
 
 
-@pytest.mark.parametrize("part, message", [
+@pytest.mark.parametrize(("part", "message"), [
     ("layer_1/output/dense/bias", "not filled (1): transformer/layer_1/output/bias:0"),
     pytest.param(
         "predictions/output_bias", "not filled (1): bert/cls/predictions/output_bias/bias:0",

@@ -159,7 +159,7 @@ INPUTS: list[tuple[str, np.ndarray, str]] = [
 ]
 
 
-@pytest.mark.parametrize("name, value, text", INPUTS, ids=[row[2] for row in INPUTS])
+@pytest.mark.parametrize(("name", "value", "text"), INPUTS, ids=[row[2] for row in INPUTS])
 def test_inputs_that_cannot_be(name: str, value: np.ndarray, text: str, refused: Any) -> None:
     assert text in refused({**arrays(), f"first/inputs/{name}": value})
 

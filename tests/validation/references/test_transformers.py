@@ -131,7 +131,7 @@ def test_activation_and_epsilon_of_the_configuration(hf: Any, make: Any, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "pooling, modes, normalize, newer",
+    ("pooling", "modes", "normalize", "newer"),
     [
         ({"pooling_mode_mean_tokens": True}, ("mean",), True, False),
         ({"pooling_mode_cls_token": True}, ("cls",), False, False),

@@ -124,7 +124,7 @@ def twin(name: str, model: Any, **config: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name, others, number",
+    ("name", "others", "number"),
     [
         # Only one class could be a choice.
         ("BertForSequenceClassification", ["BertForTokenClassification"], 3),

@@ -123,6 +123,7 @@ LISTS: dict[str, tuple[Callable[..., dict[str, Any]], str, int]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Writes one of the lists."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -76,6 +76,7 @@ def _map(changes: dict[str, str]) -> dict[str, str]:
 
 
 def main() -> None:
+    """Writes the table."""
     # One entry per line: another version is a diff of a few lines.
     BERT_CHARACTERS.write_text(json.dumps(bert_characters(), indent=0) + "\n", "utf-8")
 

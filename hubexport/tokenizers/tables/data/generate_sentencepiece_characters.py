@@ -70,6 +70,7 @@ def _graphemes() -> dict[str, Any]:
 
 
 def main() -> None:
+    """Writes the table."""
     # One entry per line: a new version is a diff of a few lines.
     entries = []
     for name, value in sorted(sentencepiece_characters().items()):

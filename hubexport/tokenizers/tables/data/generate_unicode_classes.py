@@ -1,8 +1,8 @@
-"""Writes unicode_classes.json: letters, numbers and white space, as Hugging Face sees them.
+r"""Writes unicode_classes.json: letters, numbers and white space, as Hugging Face sees them.
 
     python hubexport/tokenizers/tables/data/generate_unicode_classes.py
 
-These are \\p{L}, \\p{N} and \\s of the regular expressions inside the package `tokenizers`, whose
+These are \p{L}, \p{N} and \s of the regular expressions inside the package `tokenizers`, whose
 Unicode version is its own affair. The pre-tokenizer that they matter for is asked about each code
 point, so that the answers are those of the very expression that is to be followed.
 """
