@@ -12,7 +12,7 @@ PACKAGE = Path(hubexport.__file__).parent
 
 LAYERS = (
     ("errors", "files", "version", "paths"),
-    ("children", "lean_tensorflow", "poolers", "progress"),
+    ("children", "lean_tensorflow", "packages", "poolers", "progress"),
     ("tf_formats",),
     ("checkpoints", "networks", "tokenizers"),
     ("families",),

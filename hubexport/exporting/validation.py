@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from hubexport.children import run_python
 from hubexport.errors import HubexportError, UsageError
 from hubexport.exporting.job import Job
 from hubexport.exporting.options import EncoderOptions
+from hubexport.packages import check_installed
 from hubexport.paths import PathLike
 from hubexport.validation.references.sources import MAKERS
 
@@ -61,7 +61,7 @@ def reference_for(job: Job, options: EncoderOptions) -> Iterator[Path | None]:
 
     Raises:
       ReferenceError: the file cannot be read.
-      UsageError: none was passed, and the packages that could make one are not installed.
+      MissingPackageError: none was passed, and the packages that could make one are missing.
       ValidationError: none could be made.
     """
     if not options.validate:
@@ -89,7 +89,7 @@ def _check_reference(reference: Path | None, layout: str) -> None:
 
     Raises:
       ReferenceError: the file cannot be read.
-      UsageError: none was passed, and the packages that could make one are not installed.
+      MissingPackageError: none was passed, and the packages that could make one are missing.
     """
     if reference is not None:
         from hubexport.validation.reference_file import read_reference
@@ -97,15 +97,12 @@ def _check_reference(reference: Path | None, layout: str) -> None:
         read_reference(reference)
         return
     source = _SOURCES[layout]
-    maker = MAKERS[source]
-    missing = [name for name in maker.packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            "--validate needs a reference, and what could make one is not installed",
-            [("source", source), ("missing", ", ".join(missing))],
-            f"install it ({maker.install}), or make a reference with `hubexport reference` "
-            "elsewhere and pass --reference.",
-        )
+    check_installed(
+        "--validate without --reference",
+        *MAKERS[source].packages,
+        otherwise=f", or make the reference elsewhere with `hubexport reference --source={source}` "
+        "and pass it to `hubexport encoder --reference`.",
+    )
 
 
 def _make_reference(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubexport.errors import HubexportError
+from hubexport.packages import INSTALL_JAX, needed_by
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +19,6 @@ OLDEST, NEWER = (0, 6, 2), (0, 11)
 
 DEFAULT_FORMATS = {"cpu": "float32", "cuda": "tf32", "rocm": "tf32", "tpu": "bfloat16"}
 """Platform -> what factors of float32 are rounded to where a program leaves it to the device."""
-
-_INSTALL = "pip install 'hubexport[pjrt]', or in an environment of its own jax and numpy alone."
 
 
 class Client:
@@ -116,15 +115,9 @@ class Client:
 
 
 def _import_jax() -> Any:
-    try:
+    with needed_by("the PJRT runtime", "jax"):
         import jax
         import jax.extend
-    except ImportError as error:
-        raise HubexportError(
-            "JAX is needed to run programs through PJRT",
-            [("system", str(error))],
-            _INSTALL,
-        ) from error
     match = re.match(r"(\d+)\.(\d+)\.?(\d*)", jax.__version__)
     version = tuple(int(part or 0) for part in match.groups()) if match else ()
     if not OLDEST <= version < NEWER:
@@ -137,7 +130,7 @@ def _unsupported(version: str, found: str) -> HubexportError:
     return HubexportError(
         "this version of JAX is not supported",
         [("JAX", version), ("needed", f"{oldest} or newer, before {newer}"), ("found", found)],
-        _INSTALL,
+        INSTALL_JAX,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import ConfigurationError, UsageError
+from hubexport.packages import needed_by
 from hubexport.progress import bytes_bar
 from hubexport.tokenizers.definition import Reference
 from hubexport.tokenizers.hugging_face import TOKENIZER_JSON
@@ -131,9 +132,16 @@ def load_reference(directory: Path, special_tokens_in_text: bool = True) -> tupl
       The reference and its name with the version.
 
     Raises:
-      UsageError: the package is not installed.
+      MissingPackageError: the package is not installed.
       ConfigurationError: the package cannot load it.
     """
+    file = directory / TOKENIZER_JSON
+    package = "tokenizers" if file.is_file() else "transformers"
+    with needed_by("--reference_tokenizer", package):
+        return _load(directory, special_tokens_in_text)
+
+
+def _load(directory: Path, special_tokens_in_text: bool) -> tuple[Reference, str]:
     file = directory / TOKENIZER_JSON
     try:
         if file.is_file():
@@ -154,12 +162,8 @@ def load_reference(directory: Path, special_tokens_in_text: bool = True) -> tupl
         loaded = transformers.AutoTokenizer.from_pretrained(
             str(directory), local_files_only=True, trust_remote_code=False
         )
-    except ImportError as error:
-        raise UsageError(
-            "the reference tokenizer's package is not installed",
-            [("--reference_tokenizer", str(directory)), ("system", str(error))],
-            "pip install tokenizers transformers.",
-        ) from error
+    except ImportError:
+        raise
     except Exception as error:  # the packages raise bare Exceptions for bad files
         raise ConfigurationError(
             "the reference tokenizer cannot be loaded",

@@ -15,6 +15,7 @@ import hubexport
 from hubexport import cli
 from hubexport.errors import HubexportError, UsageError
 from hubexport.exporting.validation import ValidationError
+from hubexport.packages import MissingPackageError
 from hubexport.validation import job, processes
 from hubexport.validation.reference_file import ReferenceError
 from hubexport.validation.report import Report, read_report
@@ -202,16 +203,16 @@ def test_transformers_is_not_installed(
     monkeypatch: Patch,
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)  # Python's way to say that there is none
-    message = refused(UsageError, tmp_path, checkpoint=hugging_face[0], validate=True)
-    assert f"missing: {package}\n" in message
+    message = refused(MissingPackageError, tmp_path, checkpoint=hugging_face[0], validate=True)
+    assert f"No module named '{package}'\n" in message
     assert "hubexport[reference-transformers]" in message
     assert "--reference" in message
 
 
 def test_the_model_garden_is_not_installed(tf1: Path, tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setitem(sys.modules, "official", None)
-    message = refused(UsageError, tmp_path, checkpoint=tf1, validate=True)
-    assert "missing: official" in message
+    message = refused(MissingPackageError, tmp_path, checkpoint=tf1, validate=True)
+    assert "No module named 'official'" in message
     assert "hubexport[reference-model-garden]" in message
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from hubexport.errors import HubexportError
+from hubexport.packages import needed_by
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ class Plot:
 @contextmanager
 def canvas(width: int, height: int) -> Iterator[Figure]:
     """An empty figure, in pixels; draw while the context is open, whatever settings users have."""
-    with needs("matplotlib"):
+    with needed_by("--format=html", "matplotlib"):
         import matplotlib.style
         from matplotlib.figure import Figure
     with matplotlib.style.context(["default", _SETTINGS]):
@@ -128,20 +128,3 @@ def round_ticks(values: Sequence[float]) -> list[float]:
     powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
     ticks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
     return [tick for tick in ticks if least <= tick <= most] or [least]
-
-
-@contextmanager
-def needs(package: str) -> Iterator[None]:
-    """Imports of an optional package.
-
-    Raises:
-      HubexportError: it is not installed.
-    """
-    try:
-        yield
-    except ImportError as error:
-        raise HubexportError(
-            f"the site of model pages needs the package {package}",
-            [("import", str(error))],
-            "pip install 'hubexport[site]'",
-        ) from error

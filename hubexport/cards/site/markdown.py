@@ -14,7 +14,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from hubexport.cards.site.drawing import needs
+from hubexport.packages import needed_by
 
 _NOT_IN_SLUGS = re.compile(r"[^\w\- ]")
 
@@ -95,7 +95,7 @@ def _fence(self: RendererHTML, tokens: Sequence[Token], idx: int, options: Any, 
 
 
 def _highlighted(code: str, language: str) -> str:
-    with needs("pygments"):
+    with needed_by("--format=html", "pygments"):
         from pygments import highlight
         from pygments.formatters.html import HtmlFormatter
         from pygments.lexers import get_lexer_by_name

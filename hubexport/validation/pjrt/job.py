@@ -5,7 +5,6 @@ JAX and TensorFlow do not share a device well.
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubexport.children import run_python
 from hubexport.errors import HubexportError, UsageError
+from hubexport.packages import check_installed
 from hubexport.paths import PathLike
 from hubexport.saved_model.target import check_target
 from hubexport.validation.arguments import directory_of, record_of
@@ -79,9 +79,9 @@ def validate_on_pjrt(
       HubexportError: there is no JAX, or no such device.
     """
     from hubexport.validation.pjrt.bundle import write_bundle
-    from hubexport.validation.pjrt.job import check_jax, run_in_child
+    from hubexport.validation.pjrt.job import run_in_child
 
-    check_jax()
+    check_installed("--runtime=pjrt", "jax")
     if reference is None:
         raise UsageError(
             "the PJRT runtime compares with reference outputs",
@@ -121,7 +121,7 @@ def run_in_child(bundle: Path, platform: str | None, report_path: Path, repeat: 
     Raises:
       HubexportError: JAX is missing, the device is, or the bundle is damaged.
     """
-    check_jax()
+    check_installed("--runtime=pjrt", "jax")
     report_path.unlink(missing_ok=True)  # an old one must not be taken for the new
     arguments = ["-m", "hubexport.validation.pjrt", str(bundle)]
     arguments += [f"--report={report_path}", f"--repeat={repeat}"]
@@ -135,17 +135,3 @@ def run_in_child(bundle: Path, platform: str | None, report_path: Path, repeat: 
         [("exit status", str(child.status)), ("it said", "\n    ".join(said))],
         "fix what it says; `python -m hubexport.validation.pjrt DIR` runs it alone.",
     )
-
-
-def check_jax() -> None:
-    """Fails where there is no JAX; for use before long work.
-
-    Raises:
-      HubexportError: it is missing.
-    """
-    if importlib.util.find_spec("jax") is None:
-        raise HubexportError(
-            "JAX is needed to run programs through PJRT",
-            [("--runtime", "pjrt"), ("missing", "the package jax")],
-            "pip install 'hubexport[pjrt]'.",
-        )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hubexport.errors import HubexportError, VocabularyError, some_of
+from hubexport.errors import VocabularyError, some_of
+from hubexport.packages import needed_by
 from hubexport.validation.references.sources import first_line
 
 _WHOLE = "tokenizer.json"
@@ -32,7 +33,7 @@ class HuggingFaceTokenizer:
         its class. None for BERT's.
 
     Raises:
-      HubexportError: transformers is not installed.
+      MissingPackageError: transformers is not installed.
       VocabularyError: the directory does not say how text is treated, or transformers cannot load
         it without running code of its own.
     """
@@ -40,14 +41,8 @@ class HuggingFaceTokenizer:
     truncation = "longest first"
 
     def __init__(self, directory: Path, config: Any = None):
-        try:
+        with needed_by("--tokenizer", "transformers"):
             import transformers
-        except ImportError as error:
-            raise HubexportError(
-                "--tokenizer needs a package that is not installed",
-                [("needed", "transformers"), ("Python", str(error))],
-                "install it: pip install 'transformers>=5,<6'",
-            ) from error
         if not says_how(directory):
             found = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
             raise VocabularyError(

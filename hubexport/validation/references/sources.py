@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from hubexport.checkpoints.source import TensorSource
-from hubexport.errors import ExportPathError, HubexportError, UsageError
+from hubexport.errors import ExportPathError, UsageError
 from hubexport.families.configuration import Configuration
+from hubexport.packages import needed_by
 from hubexport.validation.cases import Case
 
 SIZES = (
@@ -88,7 +89,6 @@ class Maker:
     Attributes:
       module: has `open_model(request)`.
       packages: what it imports that hubexport itself does not depend on.
-      install: the command that installs them.
       layouts: of checkpoints (`TensorSource.layout`) that it takes.
       takes: arguments of `make_reference` that only some makers take.
       needs: those of them that must be given.
@@ -97,7 +97,6 @@ class Maker:
 
     module: str
     packages: tuple[str, ...]
-    install: str
     layouts: tuple[str, ...]
     takes: frozenset[str]
     needs: frozenset[str] = frozenset()
@@ -108,15 +107,12 @@ MAKERS: Mapping[str, Maker] = {
     "transformers": Maker(
         "transformers",
         ("torch", "transformers"),
-        "pip install 'hubexport[reference-transformers]'",
         ("hugging_face", "fairseq"),
         frozenset({"bert_config", "tokenizer"}),
     ),
     "model_garden": Maker(
         "model_garden.model",
         ("official", "tf_keras"),
-        # It pins TensorFlow.
-        "python -m venv ENV && ENV/bin/pip install 'hubexport[reference-model-garden]'",
         ("tf1", "tf2"),
         frozenset({"bert_config", "encoder_config", "tokenizer", "vocab_file", "do_lower_case"}),
         environment={"TF_USE_LEGACY_KERAS": "1"},
@@ -124,7 +120,6 @@ MAKERS: Mapping[str, Maker] = {
     "file": Maker(
         "recorded",
         (),
-        "",
         ("hugging_face", "fairseq", "tf1", "tf2"),
         frozenset({"bert_config", "encoder_config", "outputs_file"}),
         needs=frozenset({"outputs_file"}),
@@ -231,16 +226,10 @@ def check_packages(source: str, maker: Maker) -> None:
     """Imports what the maker needs.
 
     Raises:
-      HubexportError: it is not installed; names the command that installs it.
+      MissingPackageError: it is not installed.
     """
     for name, value in maker.environment.items():
         os.environ.setdefault(name, value)
-    for name in maker.packages:
-        try:
+    with needed_by(f"--source={source}", *maker.packages):
+        for name in maker.packages:
             importlib.import_module(name)
-        except ImportError as error:
-            raise HubexportError(
-                f"--source={source} needs packages that are not installed",
-                [("needed", ", ".join(maker.packages)), ("Python", str(error))],
-                f"install them: {maker.install}",
-            ) from error
