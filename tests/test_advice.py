@@ -61,7 +61,7 @@ RAISED_BY = {
     "hubexport.exporting": ("encoder",),
     "hubexport.exporting.job": ("encoder", "reference"),
     "hubexport.exporting.preprocessor": ("preprocessor",),
-    "hubexport.exporting.preprocessor_arguments": ("preprocessor",),
+    "hubexport.exporting.preprocessor_options": ("preprocessor",),
     "hubexport.exporting.preprocessor_record": ("preprocessor",),
     "hubexport.exporting.self_test": ("preprocessor",),
     "hubexport.families": ("encoder", "reference"),

@@ -32,6 +32,11 @@ class _Boolean(argparse.Action):
         setattr(namespace, self.dest, positive)
 
 
+def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The values of a command's flags, by the names that the public function has for them."""
+    return {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "parser")}
+
+
 def quiet_tensorflow() -> None:
     """Settings for an exporting process, before TensorFlow is imported; the user's own win.
 

@@ -13,6 +13,7 @@ from hubexport.commands.arguments import (
     add_boolean,
     add_tokenizer_facts,
     add_tokenizer_files,
+    options_of,
     quiet_tensorflow,
 )
 from hubexport.errors import some_of
@@ -138,7 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     quiet_tensorflow()
     started = time.monotonic()
-    options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "parser")}
+    options = options_of(arguments)
     with lean_tensorflow():
         record = export_encoder(**options, show_progress=True)
     for warning in record["warnings"]:

@@ -12,10 +12,11 @@ from hubexport.commands.arguments import (
     add_boolean,
     add_tokenizer_facts,
     add_tokenizer_files,
+    options_of,
     quiet_tensorflow,
 )
 from hubexport.exporting.preprocessor import export_preprocessor
-from hubexport.exporting.preprocessor_arguments import (
+from hubexport.exporting.preprocessor_options import (
     MINIMUM_SEQ_LENGTH,
     NORMALIZATIONS,
     TRUNCATIONS,
@@ -121,27 +122,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     quiet_tensorflow()
     started = time.monotonic()
+    options = options_of(arguments)
     with lean_tensorflow():
-        record = export_preprocessor(
-            export_path=arguments.export_path,
-            vocab_file=arguments.vocab_file,
-            sp_model_file=arguments.sp_model_file,
-            tokenizer=arguments.tokenizer,
-            model_type=arguments.model_type,
-            do_lower_case=arguments.do_lower_case,
-            strip_accents=arguments.strip_accents,
-            language=arguments.language,
-            normalization=arguments.normalization,
-            special_tokens_in_text=arguments.special_tokens_in_text,
-            truncation=arguments.truncation,
-            default_seq_length=arguments.default_seq_length,
-            tokenize_with_offsets=arguments.tokenize_with_offsets,
-            reference_tokenizer=arguments.reference_tokenizer,
-            corpus=arguments.corpus,
-            max_differences=arguments.max_differences,
-            overwrite=arguments.overwrite,
-            show_progress=True,
-        )
+        record = export_preprocessor(**options, show_progress=True)
     for warning in record["warnings"]:
         print(f"hubexport: warning: {warning}", file=sys.stderr)
     print(_summary(arguments.export_path, record, time.monotonic() - started))

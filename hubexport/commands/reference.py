@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hubexport.commands.arguments import add_boolean, quiet_tensorflow
+from hubexport.commands.arguments import add_boolean, options_of, quiet_tensorflow
 from hubexport.lean_tensorflow import silent_tensorflow
 from hubexport.validation.references.job import make_reference
 from hubexport.validation.references.sources import MAKERS
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     # All that is needed lies in files; nothing is to be asked of the network.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     started = time.monotonic()
-    options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "parser")}
+    options = options_of(arguments)
     with silent_tensorflow():
         summary = make_reference(**options, show_progress=True)
     print(_summary(summary, time.monotonic() - started))

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hubexport.exporting.preprocessor_arguments import (
-    check_choices,
-    check_comparison,
-    check_offsets,
-)
-from hubexport.exporting.preprocessor_record import command, describe_tokenizer
+from hubexport.exporting.preprocessor_options import PreprocessorOptions
+from hubexport.exporting.preprocessor_record import describe_tokenizer
 from hubexport.exporting.self_test import SELF_TEST_STEPS, compare_with_corpus, self_test
 from hubexport.exporting.tokenizer_files import assets
+from hubexport.paths import PathLike
 from hubexport.progress import steps_bar
 from hubexport.saved_model.finish import PROGRAM, finish, read_fingerprint
 from hubexport.saved_model.reading import read_saved_model
@@ -20,17 +17,16 @@ from hubexport.saved_model.record import check_time, environment, source_file, w
 from hubexport.saved_model.target import check_target, staged_directory
 from hubexport.tokenizers.defining import define_tokenizer
 from hubexport.tokenizers.definition import TokenizerDefinition
-from hubexport.tokenizers.request import TokenizerOptions
 
 _STEPS = 2 + SELF_TEST_STEPS  # of the progress bar: TensorFlow is imported, the artifact is written
 
 
 def export_preprocessor(
     *,
-    export_path: str | Path,
-    vocab_file: str | Path | None = None,
-    sp_model_file: str | Path | None = None,
-    tokenizer: str | Path | None = None,
+    export_path: PathLike,
+    vocab_file: PathLike | None = None,
+    sp_model_file: PathLike | None = None,
+    tokenizer: PathLike | None = None,
     model_type: str | None = None,
     do_lower_case: bool | None = None,
     strip_accents: bool | None = None,
@@ -40,8 +36,8 @@ def export_preprocessor(
     truncation: str = "round_robin",
     default_seq_length: int = 128,
     tokenize_with_offsets: bool = False,
-    reference_tokenizer: str | Path | None = None,
-    corpus: str | Path | None = None,
+    reference_tokenizer: PathLike | None = None,
+    corpus: PathLike | None = None,
     max_differences: int = 0,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -81,59 +77,51 @@ def export_preprocessor(
       VocabularyError: a vocabulary or model that cannot be used.
       ConfigurationError: tokenizer files that cannot be read or followed exactly.
       ExportPathError: export_path cannot be written, or exists and overwrite is False.
+      MissingPackageError: the package that runs reference_tokenizer is not installed.
       DifferentTokensError: what was written gives other tokens than its reference.
     """
+    return _export(PreprocessorOptions(**locals()))
+
+
+def _export(options: PreprocessorOptions) -> dict[str, Any]:
     check_time()
-    check_choices(normalization, truncation, default_seq_length)
-    check_comparison(reference_tokenizer, corpus, max_differences)
-    given = {
-        "vocab_file": Path(vocab_file) if vocab_file else None,
-        "sp_model_file": Path(sp_model_file) if sp_model_file else None,
-        "tokenizer": Path(tokenizer) if tokenizer else None,
-    }
-    options = TokenizerOptions(
-        model_type=model_type,
-        do_lower_case=do_lower_case,
-        strip_accents=strip_accents,
-        special_tokens_in_text=special_tokens_in_text,
-        language=language,
-        normalization=normalization,
-    )
-    defined = define_tokenizer(**given, options=options)
+    options.check()
+    defined = define_tokenizer(**options.files(), options=options.of_tokenizer())
     definition = defined.definition
-    check_offsets(definition, tokenize_with_offsets)
-    sources = [*definition.files, *(Path(p) for p in (corpus, reference_tokenizer) if p)]
-    check_target(Path(export_path), overwrite=overwrite, sources=sources)
+    options.check_offsets(definition)
+    target = options.target
+    sources = [*definition.files, *(options.compared_with or ())]
+    check_target(target, overwrite=options.overwrite, sources=sources)
     record: dict[str, Any] = {
         "kind": "preprocessor",
-        "tokenizer": describe_tokenizer(defined, options),
-        "truncation": truncation,
-        "default_seq_length": default_seq_length,
-        "tokenize_with_offsets": tokenize_with_offsets,
+        "tokenizer": describe_tokenizer(defined, options.normalization),
+        "truncation": options.truncation,
+        "default_seq_length": options.default_seq_length,
+        "tokenize_with_offsets": options.tokenize_with_offsets,
         "warnings": list(defined.warnings),
-        "command": command(given, defined, options, truncation, default_seq_length)
-        + ["--tokenize_with_offsets" if tokenize_with_offsets else "--notokenize_with_offsets"],
+        "command": options.command(defined),
     }
     with (
-        staged_directory(Path(export_path), overwrite=overwrite) as directory,
-        steps_bar("preprocessor", _STEPS, show=show_progress) as advance,
+        staged_directory(target, overwrite=options.overwrite) as directory,
+        steps_bar("preprocessor", _STEPS, show=options.show_progress) as advance,
     ):
         import tensorflow_text  # noqa: F401  takes about as long as all that follows
 
         advance()
-        _save(directory, definition, options, truncation, default_seq_length, tokenize_with_offsets)
+        _save(directory, definition, options)
         finish(directory)
         advance()
         record["self_test"] = self_test(directory, definition, advance)
-        if corpus and reference_tokenizer:
+        if options.compared_with is not None:
+            reference_tokenizer, corpus = options.compared_with
             record["comparison"] = compare_with_corpus(
                 directory,
                 definition,
-                reference_tokenizer=Path(reference_tokenizer),
-                corpus=Path(corpus),
-                max_differences=max_differences,
-                special_tokens_in_text=special_tokens_in_text,
-                show_progress=show_progress,
+                reference_tokenizer=reference_tokenizer,
+                corpus=corpus,
+                max_differences=options.max_differences,
+                special_tokens_in_text=options.special_tokens_in_text,
+                show_progress=options.show_progress,
             )
         record["saved_model"] = {
             "fingerprint": read_fingerprint(directory),
@@ -144,14 +132,7 @@ def export_preprocessor(
         return write_record(directory, record)
 
 
-def _save(
-    directory: Path,
-    definition: TokenizerDefinition,
-    options: TokenizerOptions,
-    truncation: str,
-    default_seq_length: int,
-    tokenize_with_offsets: bool,
-) -> None:
+def _save(directory: Path, definition: TokenizerDefinition, options: PreprocessorOptions) -> None:
     """Builds the preprocessor and writes its SavedModel."""
     from hubexport.saved_model.saving import save
     from hubexport.tokenizers.graph.preprocessor import Preprocessor
@@ -166,9 +147,9 @@ def _save(
             wrapped,
             special_tokens=definition.special_tokens_dict,
             packing=definition.packing,
-            truncation=truncation,
-            default_seq_length=default_seq_length,
-            tokenize_with_offsets=tokenize_with_offsets,
+            truncation=options.truncation,
+            default_seq_length=options.default_seq_length,
+            tokenize_with_offsets=options.tokenize_with_offsets,
             detokenizer=None if definition.no_detokenize else tokenizer,
             assets=assets(definition),
         )
