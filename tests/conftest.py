@@ -6,10 +6,12 @@ import gc
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
 from tests.artifacts import VARIABLE
+from tests.forks import Server
 
 # XLA's optimizations take longer to compile than tests' models take to run; results are the same.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -18,17 +20,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tracing makes many objects, all of which live: looking for garbage that often finds none.
 gc.set_threshold(100_000, 50, 50)
 
-_MADE: list[str] = []
+_MADE: list[tuple[Path, Server]] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the directory of shared artifacts, in the process that starts all others."""
+    """Makes the directory of what tests share, in the process that starts all others."""
     if not hasattr(config, "workerinput"):
-        _MADE.append(tempfile.mkdtemp(prefix="hubexport-tests-"))
-        os.environ[VARIABLE] = _MADE[0]
+        directory = Path(tempfile.mkdtemp(prefix="hubexport-tests-"))
+        os.environ[VARIABLE] = str(directory)
+        _MADE.append((directory, Server(directory)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes it again."""
-    for directory in _MADE:
+    for directory, server in _MADE:
+        server.close()
         shutil.rmtree(directory, ignore_errors=True)

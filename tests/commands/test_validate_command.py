@@ -25,9 +25,10 @@ from hubexport.validation.results import at_most, judge
 from hubexport.validation.sentences import MLM_SENTENCES
 from tests import tiny
 from tests.artifacts import export_encoder, export_preprocessor, make_reference
+from tests.forks import forked_children
 from tests.validation.here import gates_here
 
-__all__ = ["gates_here"]
+__all__ = ["forked_children", "gates_here"]
 
 SIZES = {"max_position_embeddings": 40, "num_hidden_layers": 1}
 """Otherwise those of the oracle."""
@@ -145,26 +146,39 @@ def rows(table: str) -> dict[str, str]:
     return found
 
 
-def test_everything(copied: Work, tmp_path: Path) -> None:
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command in this process: code, stdout, stderr. Gates run in processes of their own."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.run(["validate", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.usefixtures("forked_children")
+def test_everything(copied: Work, tmp_path: Path, run: Run) -> None:
     """Both artifacts and a reference with texts: all gates, the report, and both records."""
     artifacts = (copied.encoder, copied.preprocessor)
     records, files = ([f(each) for each in artifacts] for f in (load_record, files_below))
     path = tmp_path / "new" / "report.json"
-    done = in_child(
-        "hubexport",
-        "validate",
+    code, out, err = run(
         f"--saved_model={copied.encoder}",
         f"--preprocessor={copied.preprocessor}",
         f"--reference={copied.reference}",
         f"--report={path}",
         "--update_record",
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
-    assert rows(done.stdout) == dict.fromkeys(NAMES, "✓"), done.stdout
-    assert "✓ passed" in done.stdout
-    assert f"report       {path}" in done.stdout and "record       updated" in done.stdout
-    assert "transformers 5" in done.stdout
+    assert (code, err) == (0, ""), out + err
+    assert rows(out) == dict.fromkeys(NAMES, "✓"), out
+    assert "✓ passed" in out
+    assert f"report       {path}" in out and "record       updated" in out
+    assert "transformers 5" in out
 
     report = read_report(path)
     assert report.passed and [gate.name for gate in report.gates] == list(NAMES)
@@ -190,21 +204,6 @@ def test_everything(copied: Work, tmp_path: Path) -> None:
         "preprocessor ids",
         "end to end",
     ]
-
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command in this process: code, stdout, stderr. Gates run in processes of their own."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = cli.run(["validate", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.mark.usefixtures("gates_here")
