@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
+from pathlib import Path
 
 SIGNALS = {
     signal.SIGINT: signal.default_int_handler,
@@ -75,10 +76,10 @@ class Server:
         if "preload" in job:
             code = job["preload"]
             path = self.servers.setdefault(code, f"{self.path}{len(self.servers)}")
-            if not os.path.exists(path) and os.fork() == 0:
+            if not Path(path).exists() and os.fork() == 0:
                 self.leave()
                 return lambda: main(path, code)
-            while not os.path.exists(path):
+            while not Path(path).exists():
                 time.sleep(0.001)
             connection.sendall(path.encode())
             connection.close()
@@ -132,10 +133,12 @@ def start(job):
 
 
 def run(code):
-    """The exit code of a program, which is a module's name or its text."""
+    """The exit code of a program, which is a module's name, a file's path or its text."""
     try:
         if code.replace(".", "").isidentifier():
             runpy.run_module(code, run_name="__main__", alter_sys=True)
+        elif code.startswith("/"):
+            runpy.run_path(code, run_name="__main__")
         else:
             exec(compile(code, "<test>", "exec"), {"__name__": "__main__"})
         return 0

@@ -82,7 +82,7 @@ class Process:
 def start(
     code: str,
     *arguments: object,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     directory: Path | None = None,
     stderr: str | None = None,
     preload: str = HUBEXPORT,
@@ -90,9 +90,10 @@ def start(
     """Starts a program.
 
     Args:
-      code: the text of the program, or the name of a module, as of `python -m`.
+      code: the text of the program, the absolute path of its file, or the name of a module, as of
+        `python -m`.
       arguments: of the program, in its `sys.argv`.
-      environment: beside what this process has.
+      environment: beside what this process has; None takes a variable out of that.
       directory: to run in.
       stderr: a file or terminal for what it writes there.
       preload: what to import before.
@@ -103,10 +104,11 @@ def start(
     said = Path(tempfile.mkdtemp(prefix="said-", dir=root.parent))
     for name in ("stdout", "stderr"):
         (said / name).touch()
+    values = {**os.environ, **(environment or {})}
     job = {
         "code": code,
         "argv": ["hubexport", *map(str, arguments)],
-        "environment": {**os.environ, **(environment or {})},
+        "environment": {name: value for name, value in values.items() if value is not None},
         "directory": str(directory or Path.cwd()),
         "stdout": str(said / "stdout"),
         "stderr": stderr or str(said / "stderr"),

@@ -5,29 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hubexport.errors import ConfigurationError, some_of
-from hubexport.tokenizers.bpe.merges import Merge, merges_of
+from hubexport.tokenizers.bpe.files import BPEFiles
+from hubexport.tokenizers.bpe.merges import merges_of
 from hubexport.tokenizers.bpe.vocabulary import is_text, kind_of, pieces_by_id, vocabulary_of
-
-
-class BPEContent(NamedTuple):
-    """Attributes:
-
-    vocabulary: the model's own piece -> id.
-    pieces: in the order of their ids; gaps of the vocabulary are filled by added tokens.
-    merges: the first one counts most.
-    """
-
-    vocabulary: dict[str, int]
-    pieces: tuple[str, ...]
-    merges: tuple[Merge, ...]
 
 
 def bpe_content(
     path: Path, content: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]
-) -> BPEContent:
+) -> BPEFiles:
     """The vocabulary and merges of a tokenizer.json whose settings are all as expected.
 
     Args:
@@ -62,7 +50,7 @@ def bpe_content(
         )
     vocabulary = vocabulary_of(model.get("vocab"), str(path))
     pieces = pieces_by_id(vocabulary, str(path), _added(content))
-    return BPEContent(vocabulary, pieces, merges_of(model.get("merges"), str(path)))
+    return BPEFiles(vocabulary, pieces, merges_of(model.get("merges"), str(path)), (path,))
 
 
 def flag(path: Path, content: Mapping[str, Any], name: str, default: bool | None = None) -> bool:
@@ -83,13 +71,13 @@ def flag(path: Path, content: Mapping[str, Any], name: str, default: bool | None
     return value
 
 
-def unmade(content: BPEContent, symbols: frozenset[str]) -> list[str]:
+def unmade(content: BPEFiles, symbols: frozenset[str]) -> list[str]:
     """Pieces of the vocabulary that neither are a symbol nor made by a merge."""
     made = {left + right for left, right in content.merges}
     return [piece for piece in content.vocabulary if piece not in made and piece not in symbols]
 
 
-def refuse_ignored_merges(path: Path, content: BPEContent, symbols: frozenset[str]) -> None:
+def refuse_ignored_merges(path: Path, content: BPEFiles, symbols: frozenset[str]) -> None:
     """With `ignore_merges` a word that is a piece is that piece, merges or not.
 
     Raises:

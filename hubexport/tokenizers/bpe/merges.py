@@ -40,15 +40,11 @@ _LONGEST = 2_000  # symbols in a piece; those of real vocabularies have up to 12
 _NEVER = 1 << 60
 
 
-def read_merges(path: str | Path, *, counts: bool = False) -> tuple[Merge, ...]:
+def read_merges(path: str | Path) -> tuple[Merge, ...]:
     """`merges.txt` or `vocab.bpe`: two pieces with one space between them on each line.
 
     The first line may say `#version`; the last may be empty. Lines end in LF or CR LF. Only these
     end lines, and only U+0020 separates: other white space is part of pieces.
-
-    Args:
-      path: the file.
-      counts: whether a number follows the two pieces, as in the files of fastBPE; it is dropped.
 
     Raises:
       VocabularyError: the file cannot be read, or has other lines; their numbers are listed.
@@ -61,19 +57,16 @@ def read_merges(path: str | Path, *, counts: bool = False) -> tuple[Merge, ...]:
     merges, wrong = [], []
     for number, line in enumerate(lines[begin:], start=begin + 1):
         parts = line.split(" ")
-        if counts and len(parts) == 3 and parts[2].isdecimal():
-            parts.pop()
         if len(parts) == 2 and all(parts):
             merges.append((parts[0], parts[1]))
         else:
             wrong.append(f"{number} ({line[:40]!r})")
     if wrong:
-        form = "two pieces and a count" if counts else "two pieces"
         raise VocabularyError(
             "the merges cannot be read",
             [
                 ("merges", f"{path} ({len(lines):,} lines)"),
-                (f"lines that are not {form}", some_of(wrong)),
+                ("lines that are not two pieces", some_of(wrong)),
             ],
             "pass the merges.txt (or vocab.bpe) that was published with the checkpoint.",
         )

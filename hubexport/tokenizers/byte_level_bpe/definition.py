@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import VocabularyError, some_of
+from hubexport.tokenizers.bpe.files import read_bpe
 from hubexport.tokenizers.bpe.json import bpe_content, flag, refuse_ignored_merges
-from hubexport.tokenizers.bpe.merges import Merge, check_merges, read_merges
-from hubexport.tokenizers.bpe.vocabulary import pieces_by_id, read_vocabulary
+from hubexport.tokenizers.bpe.merges import Merge, check_merges
 from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer
 from hubexport.tokenizers.kinds import behaviour
 from hubexport.tokenizers.rust import add_literals, reference_of
@@ -84,9 +84,8 @@ def read_byte_level_bpe(
     Raises:
       VocabularyError: a file cannot be read, or the two cannot be followed exactly.
     """
-    files = Path(vocab_file), Path(merges_file)
-    pieces = pieces_by_id(read_vocabulary(files[0]), str(files[0]))
-    return ByteLevelModel(pieces, read_merges(files[1]), add_prefix_space, True, files)
+    bpe = read_bpe(vocab_file, merges_file)
+    return ByteLevelModel(bpe.pieces, bpe.merges, add_prefix_space, True, bpe.files)
 
 
 def byte_level_bpe_from_json(path: Path, content: dict[str, Any]) -> ByteLevelModel:
@@ -118,7 +117,7 @@ def byte_level_bpe_from_json(path: Path, content: dict[str, Any]) -> ByteLevelMo
         bpe.merges,
         flag(path, content, "pre_tokenizer.add_prefix_space"),
         flag(path, content, "pre_tokenizer.use_regex", True),
-        (path,),
+        bpe.files,
     )
 
 

@@ -2,7 +2,7 @@
 
 Followed is Hugging Face's form of it: BERT's normalization and words, each word spelled by BPE
 with `</w>` behind its last character. (The code that OpenAI trained with cut words by spaCy, after
-ftfy had mended the text; no current tokenizer of the model does.) Nothing here imports TensorFlow.
+ftfy had fixed the text; no current tokenizer of the model does.) Nothing here imports TensorFlow.
 
 Source: huggingface/transformers, src/transformers/models/openai/tokenization_openai.py.
 """
@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import ConfigurationError, VocabularyError, some_of
+from hubexport.tokenizers.bpe.files import read_bpe
 from hubexport.tokenizers.bpe.json import bpe_content
 from hubexport.tokenizers.bpe.merges import (
     END_OF_WORD,
     Merge,
     check_merges,
-    read_merges,
     symbols_with_end,
 )
-from hubexport.tokenizers.bpe.vocabulary import pieces_by_id, read_vocabulary
 from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer
 from hubexport.tokenizers.kinds import behaviour
 from hubexport.tokenizers.rust import add_literals, reference_of
@@ -107,9 +106,8 @@ def read_gpt(vocab_file: str | Path, merges_file: str | Path) -> GPTModel:
     Raises:
       VocabularyError: a file cannot be read, or the two cannot be followed exactly.
     """
-    files = Path(vocab_file), Path(merges_file)
-    pieces = pieces_by_id(read_vocabulary(files[0]), str(files[0]))
-    return GPTModel(pieces, read_merges(files[1]), UNKNOWN, files)
+    bpe = read_bpe(vocab_file, merges_file)
+    return GPTModel(bpe.pieces, bpe.merges, UNKNOWN, bpe.files)
 
 
 def gpt_from_json(path: Path, content: dict[str, Any]) -> GPTModel:
@@ -143,7 +141,7 @@ def gpt_from_json(path: Path, content: dict[str, Any]) -> GPTModel:
             [("file", str(path)), ("model.unk_token", repr(unknown))],
             "pass a tokenizer that has one; without it, unknown characters would vanish.",
         )
-    return GPTModel(bpe.pieces, bpe.merges, unknown, (path,))
+    return GPTModel(bpe.pieces, bpe.merges, unknown, bpe.files)
 
 
 @behaviour.register

@@ -7,11 +7,9 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hubexport.cards.lint import python_snippets
@@ -21,7 +19,9 @@ from hubexport.cards.rendering import platforms
 from hubexport.cards.rendering.formats import FORMATS
 from hubexport.cards.rendering.platforms import HUB_URL, Addresses
 from hubexport.cards.schema import EncoderCard, Model
+from tests import forks
 from tests.cards.rendering.exported import Exported
+from tests.forks import ROOT
 
 ADDRESSES = Addresses(HUB_URL, "https://storage.example.org/models")
 _PLATFORMS = {
@@ -30,12 +30,29 @@ _PLATFORMS = {
     "huggingface": platforms.hugging_face(),
 }
 _COMMIT = "0" * 40
-_ENVIRONMENT = {
+_ENVIRONMENT: Mapping[str, str | None] = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "HF_HUB_OFFLINE": "1",
     **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("TF_USE_LEGACY_KERAS", "KERAS_BACKEND", "PYTHONPATH", "PYTHONWARNINGS")),
 }
+_PRELOAD = f"""
+import gc, os, sys, warnings
+for name, value in {_ENVIRONMENT!r}.items():
+    os.environ.pop(name, None) if value is None else os.environ.update({{name: value}})
+sys.path.remove({str(ROOT)!r})  # hubexport
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import tensorflow_hub  # and with it TensorFlow and tf_keras
+# Of the program itself, not of the packages that it imports.
+for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, SyntaxWarning):
+    warnings.filterwarnings("error", category=kind, module="__main__")
+gc.freeze()  # what was imported stays
+gc.set_threshold(100_000, 50, 50)
+"""
+"""What each page imports, and has not used: that takes longer than most programs. tensorflow_text,
+which pages may forget, is left to them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,46 +163,33 @@ class Runner:
 
     def __init__(self, work: Path, number: int = 2):
         """`number` is how many programs run at once."""
-        self._work, self._count = work, itertools.count()
-        unset = ("TF_USE_LEGACY_KERAS", "PYTHONPATH", "PYTHONWARNINGS", "KERAS_BACKEND")
-        environment = {key: value for key, value in os.environ.items() if key not in unset}
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("page_runner.py")), str(number)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            cwd=work, env=environment | _ENVIRONMENT,
-        )  # fmt: skip
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._process.communicate()
+        self._work, self._count, self._number = work, itertools.count(), number
 
     def run(self, programs: Sequence[Program]) -> list[str]:
         """What is wrong with each, with page and line; "" where nothing is."""
-        assert self._process.stdin and self._process.stdout
-        places = [self._work / str(next(self._count)) for _ in programs]
-        jobs = [_job(program, place) for program, place in zip(programs, places, strict=True)]
-        print(json.dumps(jobs), file=self._process.stdin, flush=True)
-        codes = json.loads(self._process.stdout.readline())
-        done = zip(programs, places, codes, strict=True)
-        return [_verdict(program, place, code) for program, place, code in done]
+        with ThreadPoolExecutor(self._number) as pool:
+            return list(pool.map(self._run, programs))
+
+    def _run(self, program: Program) -> str:
+        work = self._work / str(next(self._count))
+        work.mkdir()
+        (work / "page.py").write_text(program.text, "utf-8")
+        for handle, artifact in program.artifacts.items():
+            _place(handle, artifact.path, work)
+        caches = {
+            "TFHUB_CACHE_DIR": str(work / "tfhub"),
+            "HF_HOME": str(work / "huggingface"),
+            "HF_HUB_CACHE": str(work / "huggingface"),
+        }
+        process = forks.start(
+            str(work / "page.py"),
+            environment={**_ENVIRONMENT, **caches}, directory=work, preload=_PRELOAD,
+        )  # fmt: skip
+        return _verdict(program, work, process)
 
 
-def _job(program: Program, work: Path) -> tuple[str, dict[str, str], str]:
-    """What page_runner.py takes."""
-    work.mkdir()
-    (work / "page.py").write_text(program.text, "utf-8")
-    for handle, artifact in program.artifacts.items():
-        _place(handle, artifact.path, work)
-    caches = {
-        "TFHUB_CACHE_DIR": str(work / "tfhub"),
-        "HF_HOME": str(work / "huggingface"),
-        "HF_HUB_CACHE": str(work / "huggingface"),
-    }
-    return str(work / "page.py"), caches, str(work / "said.txt")
-
-
-def _verdict(program: Program, work: Path, code: int) -> str:
-    said = (work / "said.txt").read_text("utf-8", "replace")
+def _verdict(program: Program, work: Path, process: forks.Process) -> str:
+    code, said = process.wait(), process.stdout + process.stderr
     file = re.escape(str(work / "page.py"))
     # TensorFlow says so in its log, with the place that called what is deprecated.
     lines = list(dict.fromkeys(re.findall(rf"From {file}:(\d+): .* deprecated", said)))
