@@ -33,6 +33,11 @@ HUBEXPORT = (
     "import hubexport.saved_model.saving, hubexport.validation.job, tests.forks\n"
 )
 """What exports import."""
+TENSORFLOW = (
+    # Set for the whole process by packages that other tests import.
+    "import os; os.environ.pop('TF_USE_LEGACY_KERAS', None)\nimport tensorflow\n"
+)
+"""What a user's program imports, which has more around it."""
 SECONDS = 240  # after which a program is given up
 SOCKET = "forks"  # in the directory of the run
 

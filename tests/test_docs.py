@@ -22,6 +22,7 @@ import pytest
 
 from hubexport import cli
 from hubexport.poolers import POOLERS
+from tests import forks
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -197,13 +198,7 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     exec(compile(api, "README.md", "exec"), names := {})
     assert json.loads(json.dumps(names["record"])) == hubexport.load_record("out/encoder")
-    done = subprocess.run(
-        [sys.executable, "-c", with_tensorflow + with_keras],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forks.run(with_tensorflow + with_keras, preload=forks.TENSORFLOW)
     assert done.returncode == 0, done.stderr[-4000:]
 
 
@@ -267,11 +262,14 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         pytest.skip("tensorflow_text is not installed")
     import hubexport
     from tests.cards.rendering.exported import BASIC, Artifacts
+    from tests.validation.here import run_here
 
     artifacts = Artifacts(tmp_path_factory.mktemp("records"))
     encoder, preprocessor = (artifacts[name] for name in BASIC)
     gates = ["integrity", "batch"]
-    assert hubexport.validate(saved_model=encoder.path, gates=gates, update_record=True).passed
+    with run_here():
+        report = hubexport.validate(saved_model=encoder.path, gates=gates, update_record=True)
+    assert report.passed
     return {"encoder": hubexport.load_record(encoder.path), "preprocessor": preprocessor.record}
 
 

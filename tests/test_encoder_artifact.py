@@ -15,10 +15,6 @@ from tests import forks, tiny
 
 CLOSE = 1e-5
 CONFIG = {**tiny.CONFIG, "num_hidden_layers": 1}
-TENSORFLOW = (
-    # Set for the whole process by packages that other tests import.
-    "import os; os.environ.pop('TF_USE_LEGACY_KERAS', None)\nimport tensorflow\n"
-)
 ROOT = Path(__file__).parents[1]
 
 
@@ -27,7 +23,7 @@ def use(step: str, work: Path) -> SimpleNamespace:
     environment = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "1"}
     program = Path(__file__).with_name("encoder_user.py").read_text("utf-8")
     process = forks.run(
-        program, step, work, environment=environment, directory=work, preload=TENSORFLOW
+        program, step, work, environment=environment, directory=work, preload=forks.TENSORFLOW
     )
     assert process.returncode == 0, process.stderr[-4000:]
     return SimpleNamespace(log=process.stderr, **json.loads(process.stdout.splitlines()[-1]))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests import tiny
+from tests import forks, tiny
 
 _PROGRAM = """
 import sys, tensorflow as tf, hubexport
@@ -44,13 +42,9 @@ except hubexport.HubexportError as error:
 
 
 def run(work: Path, threads: str) -> list[str]:
-    prefix = tiny.write_checkpoint(work / "ckpt", heads=False)
-    process = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(prefix), str(work / f"out{threads}"), threads],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    config = {**tiny.CONFIG, "num_hidden_layers": 1}
+    prefix = tiny.write_checkpoint(work / "ckpt", config, heads=False)
+    process = forks.run(_PROGRAM, prefix, work / f"out{threads}", threads)
     assert process.returncode == 0, process.stderr[-3000:]
     return process.stdout.splitlines()
 

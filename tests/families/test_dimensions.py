@@ -2,10 +2,7 @@
 
 import dataclasses
 import importlib.util
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -249,28 +246,27 @@ def test_real_checkpoints(name):
     assert sizes == (Dimensions(*REAL[name]) if REAL[name] else None)
 
 
-_WRITE = """
-import sys
-import tensorflow as tf, tf_keras
-from official.nlp.modeling import layers, models, networks
-out = sys.argv[1]
-sizes = dict(vocab_size=30, hidden_size=8, num_attention_heads=2, max_sequence_length=16,
-             type_vocab_size=2)
-for name, width in (("functional", 8), ("factorized", 6)):
-    encoder = networks.BertEncoder(num_layers=3, inner_dim=20, embedding_width=width, **sizes)
-    tf.train.Checkpoint(encoder=encoder).write(f"{out}/{name}")
-pretrainer = models.BertPretrainerV2(encoder_network=encoder)
-pretrainer(pretrainer.inputs)
-tf.train.Checkpoint(**pretrainer.checkpoint_items).save(f"{out}/items")
-encoder = networks.BertEncoderV2(num_layers=3, inner_dim=20, **sizes)
-encoder(encoder.inputs)
-tf.train.Checkpoint(model=encoder).write(f"{out}/v2")
-encoder = networks.BertEncoder(num_layers=1, inner_dim=20, **sizes)
-tf.train.Checkpoint(encoder=encoder).write(f"{out}/one")
-encoder = networks.AlbertEncoder(num_layers=3, intermediate_size=20, embedding_width=6, **sizes)
-tf.train.Checkpoint(encoder=encoder).write(f"{out}/albert")
-tf.saved_model.save(pretrainer.encoder_network, f"{out}/saved_model")
-"""
+def write_with_model_garden(out):
+    from tests.oracles.model_garden import models, networks, tf
+
+    sizes = {
+        "vocab_size": 30, "hidden_size": 8, "num_attention_heads": 2, "max_sequence_length": 16,
+        "type_vocab_size": 2,
+    }  # fmt: skip
+    for name, width in (("functional", 8), ("factorized", 6)):
+        encoder = networks.BertEncoder(num_layers=3, inner_dim=20, embedding_width=width, **sizes)
+        tf.train.Checkpoint(encoder=encoder).write(f"{out}/{name}")
+    pretrainer = models.BertPretrainerV2(encoder_network=encoder)
+    pretrainer(pretrainer.inputs)
+    tf.train.Checkpoint(**pretrainer.checkpoint_items).save(f"{out}/items")
+    encoder = networks.BertEncoderV2(num_layers=3, inner_dim=20, **sizes)
+    encoder(encoder.inputs)
+    tf.train.Checkpoint(model=encoder).write(f"{out}/v2")
+    encoder = networks.BertEncoder(num_layers=1, inner_dim=20, **sizes)
+    tf.train.Checkpoint(encoder=encoder).write(f"{out}/one")
+    encoder = networks.AlbertEncoder(num_layers=3, intermediate_size=20, embedding_width=6, **sizes)
+    tf.train.Checkpoint(encoder=encoder).write(f"{out}/albert")
+    tf.saved_model.save(pretrainer.encoder_network, f"{out}/saved_model")
 
 
 @pytest.fixture(scope="module")
@@ -278,14 +274,7 @@ def model_garden_checkpoints(tmp_path_factory):
     if importlib.util.find_spec("official") is None:
         pytest.skip("tf-models-official is not installed")
     out = tmp_path_factory.mktemp("checkpoints")
-    done = subprocess.run(
-        [sys.executable, "-c", _WRITE, str(out)],
-        env={**os.environ, "TF_USE_LEGACY_KERAS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    write_with_model_garden(out)
     return out
 
 

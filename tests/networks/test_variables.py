@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import forks
 
 PACKAGE = Path(__file__).parents[2] / "hubexport"
 
@@ -104,11 +103,7 @@ print(json.dumps([resident() - before, (after - peak) * 1024]))
 """
     if not Path("/proc/self/statm").exists():
         pytest.skip("memory is measured by Linux's /proc")
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True, text=True, check=False, cwd=PACKAGE.parent,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-    )  # fmt: skip
+    done = forks.run(code, environment={"CUDA_VISIBLE_DEVICES": "-1"})
     assert done.returncode == 0, done.stderr[-2000:]
     grown, peak_grown = json.loads(done.stdout.splitlines()[-1])
     assert grown < 50 << 20

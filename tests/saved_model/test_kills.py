@@ -7,8 +7,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -19,15 +17,14 @@ from hubexport import cli
 from hubexport.errors import ExportPathError
 from hubexport.saved_model.record import load_record
 from hubexport.saved_model.target import clear_abandoned, staged_directory
-from tests import tiny
+from tests import forks, tiny
 from tests.saved_model.writer import export, number_of
 
 KILLS = int(os.environ.get("HUBEXPORT_TEST_KILLS", "40"))
 """At random moments, for each way of replacing a directory."""
 
-ROOT = Path(__file__).parents[2]
 Usage = namedtuple("Usage", "total used free")
-WRITER = [sys.executable, "-m", "tests.saved_model.writer"]
+WRITER = "import hubexport.saved_model.target"
 
 
 @pytest.fixture(params=["exchange", "two renames"])
@@ -53,7 +50,7 @@ def test_at_every_step(tmp_path, way):
     export(out, 1)
     left, missing = set(), 0
     for step in itertools.count(1):
-        process = subprocess.run([*WRITER, str(out), way, "2", str(step)], cwd=ROOT, check=False)
+        process = forks.run("tests.saved_model.writer", out, way, 2, step, preload=WRITER)
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL
@@ -81,15 +78,12 @@ def test_at_random_moments(tmp_path, way):
     export(out, 0)
     last = 0
     for _ in range(KILLS):
-        process = subprocess.Popen(
-            [*WRITER, str(out), way, str(last + 1)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == f"{last + 1}\n"
+        process = forks.start("tests.saved_model.writer", out, way, last + 1, preload=WRITER)
+        process.wait_for(f"{last + 1}\n")
         time.sleep(moments.uniform(0, 0.02))
-        process.kill()
-        said, _ = process.communicate()
-        last += 1 + len(said.splitlines())
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        last += len(process.stdout.splitlines())
         check_target(out, way, {last, last + 1})
         last += 2
         export(out, last)
@@ -104,28 +98,21 @@ def test_an_export(tmp_path):
     export(out, 1)
     arguments = ["encoder", f"--checkpoint={prefix}", f"--export_path={out}", "--overwrite"]
     code = (
-        "import hubexport.saved_model.weights as weights, runpy, sys\n"
+        "import hubexport.saved_model.weights as weights, runpy, sys, time\n"
         "def stalled(*arguments):\n"
         "    print('streaming', flush=True)\n"
-        "    sys.stdin.read()\n"
+        "    time.sleep(60)\n"
         "weights.fill_variables = stalled\n"
         "sys.argv[0] = 'hubexport'\n"
         "runpy.run_module('hubexport', run_name='__main__')\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "streaming\n"
-    process.kill()
-    process.communicate()
+    process = forks.start(code, *arguments)
+    process.wait_for("streaming\n")
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     assert number_of(out) == 1
     assert len(os.listdir(out.parent)) == 2
-    done = subprocess.run(
-        [sys.executable, "-m", "hubexport", *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = forks.hubexport(*arguments)
     assert done.returncode == 0, done.stderr
     assert os.listdir(out.parent) == ["out"]
     assert load_record(out)["kind"] == "encoder"

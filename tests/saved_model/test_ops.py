@@ -1,13 +1,13 @@
 """The op tables: they cover the running TensorFlow, and nothing is guessed."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from hubexport.saved_model import ops
+from tests import forks
 
 DATA = Path(ops.__file__).with_name("data")
 
@@ -16,10 +16,12 @@ DATA = Path(ops.__file__).with_name("data")
 def running():
     """What the generator finds here. A process of its own: tensorflow_text is loaded only once."""
     pytest.importorskip("tensorflow_text", reason="the op registry of tensorflow-text is needed")
-    code = "import generate_op_packages as g, json; print(json.dumps(g.registered_ops()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=DATA, capture_output=True, text=True, check=True
+    code = (
+        "import json, sys; sys.path.insert(0, '.')\n"
+        "import generate_op_packages as g; print(json.dumps(g.registered_ops()))"
     )
+    done = forks.run(code, directory=DATA, preload=forks.TENSORFLOW)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -1,8 +1,6 @@
 """SavedModels as TensorFlow and Keras write them are read as TensorFlow would load them."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -14,6 +12,7 @@ from hubexport.saved_model.reading import (
     read_saved_model,
 )
 from hubexport.tf_formats import protos
+from tests import forks
 
 # Writes one SavedModel of each kind into argv[1], and what TensorFlow knows of them as JSON.
 _WRITE = """
@@ -88,9 +87,7 @@ print(json.dumps({
 def written(tmp_path_factory):
     """The directory with the SavedModels, and TensorFlow's own words on them."""
     out = tmp_path_factory.mktemp("saved_models")
-    done = subprocess.run(
-        [sys.executable, "-c", _WRITE, str(out)], capture_output=True, text=True, check=False
-    )
+    done = forks.run(_WRITE, out, preload=forks.TENSORFLOW)
     assert done.returncode == 0, done.stderr[-3000:]
     return out, json.loads(done.stdout.splitlines()[-1])
 

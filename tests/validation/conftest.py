@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.artifacts import export_encoder, make_reference
+from tests.forks import forked_children
 from tests.validation.here import gates_here
 
-__all__ = ["gates_here"]
+__all__ = ["forked_children", "gates_here"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,9 @@ from hubexport.validation.report import read_report
 from hubexport.validation.runner import Request
 
 
-@pytest.fixture
-def gates_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gates run in this process, which has imported TensorFlow."""
+@contextlib.contextmanager
+def run_here() -> Iterator[None]:
+    """Within it, gates run in this process, which has imported TensorFlow."""
 
     def run(request: Request, scratch: Path, done: object) -> object:
         files = [str(scratch / name) for name in ("request", "report")]
@@ -23,4 +25,13 @@ def gates_here(monkeypatch: pytest.MonkeyPatch) -> None:
         processes.main(files)
         return read_report(Path(files[1]))
 
-    monkeypatch.setattr(processes, "_run", run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "_run", run)
+        yield
+
+
+@pytest.fixture
+def gates_here() -> Iterator[None]:
+    """Gates run in this process in this test."""
+    with run_here():
+        yield

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +14,13 @@ import pytest
 from hubexport.errors import HubexportError, UsageError
 from hubexport.validation import devices
 from hubexport.validation.devices import Precision, connect, cpu_name
+from tests import forks
 from tests.validation.conftest import Trained
 
-ROOT = Path(__file__).parents[2]
 
-
-def child(program: str, *arguments: object, limit: float | None = None) -> Any:
-    """What a Python program of a process of its own prints as JSON in its last line.
-
-    Args:
-      limit: seconds after which it counts as hanging.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"},
-        capture_output=True,
-        text=True,
-        timeout=limit,
-        check=False,
-    )
+def child(program: str, *arguments: object) -> Any:
+    """What a Python program of a process of its own prints as JSON in its last line."""
+    done = forks.run(program, *arguments, environment={"CUDA_VISIBLE_DEVICES": "-1"})
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -105,7 +91,7 @@ def test_tpus_that_are_absent() -> None:
     with socket.socket() as taken:  # bound, but not listening: connections are refused
         taken.bind(("127.0.0.1", 0))
         address = f"grpc://127.0.0.1:{taken.getsockname()[1]}"
-        said = child(TPUS, "no-tpu-has-this-name", "local", "", address, limit=300)
+        said = child(TPUS, "no-tpu-has-this-name", "local", "", address)
     assert len(said) == 4
     for message in said:
         assert message.startswith("the device cannot be used.\n  --device: tpu\n  found: ")

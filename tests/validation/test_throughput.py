@@ -25,7 +25,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work / "out"
 
 
-@pytest.mark.usefixtures("gates_here")
+@pytest.mark.usefixtures("forked_children", "gates_here")
 def test_measured_through_the_command(
     encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,6 +64,7 @@ def test_a_later_one_of_the_same_setting_replaces(encoder: Path, tmp_path: Path)
     assert hubexport.load_record(artifact) == record
 
 
+@pytest.mark.usefixtures("forked_children")
 def test_what_cannot_run_is_an_error(encoder: Path, tmp_path: Path) -> None:
     artifact = tmp_path / "encoder"
     shutil.copytree(encoder, artifact)
