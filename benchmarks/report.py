@@ -19,29 +19,30 @@ _SEVERAL = 1.02  # ratios nearer to 1 are no difference
 _SHOWN = 0.01  # of the time: kernels with less are counted together
 _SHAPES = tuple(Task("encoder", *shape) for shape in ((1, 128), (8, 128), (32, 128), (32, 512)))
 _NOTES = f"""\
-Contenders take turns, and each ratio is of a pair of the same turn: the other's time over ours, so
-that above 1 hubexport is faster. Ratios are medians, with the lowest and the highest; without a
-winner where these, or 2%, reach across 1. Each does a task once before it is timed, and the first
-turn is not counted; of tasks that take long there are {FEW} turns, and both are.
+Contenders take turns, and each ratio compares a pair from the same turn: the other's time divided
+by ours, so that hubexport is faster above 1. Ratios are medians, with the lowest and the highest in
+parentheses; there is no winner if that range is not at least 2% away from 1. Each contender does a
+task once before it is timed, and the first turn is not counted; long tasks have {FEW} turns, and
+both count.
 
 - peer: tf-models-official's export of the same checkpoint
-- bfloat16: hubexport's export with `--dtype=bfloat16`; stored: with `--variable_dtype=bfloat16`
-  besides
-- products: the matrix products of the encoder alone, in float32: the machine's own limit
+- bfloat16: hubexport's export with `--dtype=bfloat16`; stored: also with
+  `--variable_dtype=bfloat16`
+- products: the encoder's matrix products alone, in float32, the machine's own limit
 - transformers: the network in PyTorch with SDPA, eager; compiled: torch.compile with frozen
-  weights; bfloat16: compiled, weights in bfloat16
-- export: a whole process that exports from a Model Garden checkpoint, with `.mlm`
-- load, first call: in fresh processes, with the framework imported before; "once": of one process.
-  resident memory: its peak after the first call, with that of the framework
-- a task is a call, sequences x tokens; training is a step of gradient descent with dropout
-- signature: `serving_default`, called as a function, which computes all its outputs: the peer's
-  gives those of every layer too. session: `serving_default` by a session in its own graph, as
-  TensorFlow Serving runs it, for the pooled and the sequence output
-- preprocessing: from texts of about 100 words, each in the vocabulary, to token ids; text: from
-  texts to the pooled output. All contenders gave the same ids; the peer's are made by
-  tf-models-official's exported preprocessor, those of transformers by its fast tokenizer
-- kernels: how many a call runs, and what they take together, as TensorFlow's and PyTorch's own
-  profilers say, which take time themselves; of those that run at the same time, each is counted
+  weights; bfloat16: compiled, with weights in bfloat16
+- export: a whole process that exports a Model Garden checkpoint, with `.mlm`
+- load, first call: in fresh processes, after importing the framework; "once": in one process only.
+  resident memory: its peak after the first call, including the framework's
+- tasks are calls, named by sequences x tokens; training is a step of gradient descent with dropout
+- signature: `serving_default`, called as a function that computes all its outputs; the peer's also
+  returns those of every layer. session: `serving_default` run by a session in its own graph, as in
+  TensorFlow Serving, for the pooled and the sequence output
+- preprocessing: from texts of about 100 words, all in the vocabulary, to token ids; text: from
+  texts to the pooled output. All contenders gave the same ids: the peer's come from
+  tf-models-official's exported preprocessor, those of transformers from its fast tokenizer
+- kernels: how many a call runs, and their total time, according to TensorFlow's and PyTorch's own
+  profilers, which add overhead; kernels that run at the same time are all counted
 """
 
 
@@ -98,9 +99,8 @@ def _range(spread: Spread) -> str:
 
 
 def _summary(entries: Sequence[Entry]) -> Iterator[str]:
-    yield "How many times as fast hubexport's export is as tf-models-official's, by the median; for"
-    yield "memory, how many times as much the peer needs. In brackets: no difference beyond the"
-    yield "spread."
+    yield "How many times as fast hubexport's export is as tf-models-official's (medians); for"
+    yield "memory, how many times as much the peer needs. Brackets: no difference beyond the spread."
     yield ""
     yield (
         "| | batch 1 | batch 8 | batch 32 | 32 x 512 | training | load | export wall "
@@ -113,7 +113,7 @@ def _summary(entries: Sequence[Entry]) -> Iterator[str]:
         spreads += [_exporting(entry, figure) for figure in ("wall", "peak")]
         yield f"| {entry['model']} | " + " | ".join(map(_short, spreads)) + " |"
     yield ""
-    yield "The same against PyTorch's compiled network, and against the matrix products alone:"
+    yield "Compared with PyTorch's compiled network, and with the matrix products alone:"
     yield ""
     yield "| | against | batch 1 | batch 8 | batch 32 | 32 x 512 |"
     yield "|---|---|" + "---:|" * 4
