@@ -100,7 +100,8 @@ def _range(spread: Spread) -> str:
 
 def _summary(entries: Sequence[Entry]) -> Iterator[str]:
     yield "How many times as fast hubexport's export is as tf-models-official's (medians); for"
-    yield "memory, how many times as much the peer needs. Brackets: no difference beyond the spread."
+    yield "memory, how many times as much the peer needs. Brackets: no difference beyond the"
+    yield "spread."
     yield ""
     yield (
         "| | batch 1 | batch 8 | batch 32 | 32 x 512 | training | load | export wall "
