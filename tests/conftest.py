@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.artifacts import VARIABLE
 from tests.forks import Server
+from tests.optimizer import set_optimizer
 
 # XLA's optimizations take longer to compile than tests' models take to run; results are the same.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -29,6 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
         directory = Path(tempfile.mkdtemp(prefix="hubexport-tests-"))
         os.environ[VARIABLE] = str(directory)
         _MADE.append((directory, Server(directory)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Optimizing a graph takes longer than running it a few times."""
+    if "tensorflow" in sys.modules:
+        set_optimizer(False)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

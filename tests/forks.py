@@ -26,16 +26,20 @@ from hubexport import children
 from tests.artifacts import VARIABLE
 
 ROOT = Path(__file__).parents[1]
+UNOPTIMIZED = (
+    "tensorflow.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})\n"
+)
+"""As `tests/optimizer.py` has it."""
 HUBEXPORT = (
     "from hubexport.lean_tensorflow import lean_tensorflow\n"
     "with lean_tensorflow():\n    import tensorflow\n"
     "import hubexport.cli, hubexport.exporting.encoder, hubexport.exporting.network\n"
-    "import hubexport.saved_model.saving, hubexport.validation.job, tests.forks\n"
+    "import hubexport.saved_model.saving, hubexport.validation.job, tests.forks\n" + UNOPTIMIZED
 )
 """What exports import."""
 TENSORFLOW = (
     # Set for the whole process by packages that other tests import.
-    "import os; os.environ.pop('TF_USE_LEGACY_KERAS', None)\nimport tensorflow\n"
+    f"import os; os.environ.pop('TF_USE_LEGACY_KERAS', None)\nimport tensorflow\n{UNOPTIMIZED}"
 )
 """What a user's program imports, which has more around it."""
 SECONDS = 240  # after which a program is given up

@@ -17,6 +17,13 @@ from tensorflow.python.util import _pywrap_util_port
 
 import hubexport
 from tests import tiny
+from tests.optimizer import set_optimizer
+
+
+@pytest.fixture(autouse=True)
+def optimizer() -> None:
+    """On, as users have it."""
+    set_optimizer(True)
 
 
 def optimized_nodes(artifact: Path) -> list[node_def_pb2.NodeDef]:

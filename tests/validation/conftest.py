@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,16 +44,3 @@ def _made(name: str, work: Path) -> Trained:
     make_reference(source="transformers", checkpoint=made.checkpoint, output=made.reference)
     export_encoder(checkpoint=made.checkpoint, export_path=made.encoder)
     return made
-
-
-@pytest.fixture(autouse=True)
-def unoptimized() -> Iterator[None]:
-    """Optimizing a graph takes longer than running it a few times; gates in children do it."""
-    if "tensorflow" not in sys.modules:
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    yield
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})

@@ -92,7 +92,7 @@ def _compiled(context: Context) -> Iterator[Measurement]:
     inputs = {
         key: value[1 : rows + 1, :length] for key, value in encoder_inputs(case.inputs).items()
     }
-    function = tf.function(lambda x: context.encoder.root(x), jit_compile=True)
+    function = tf.function(lambda x: context.encoder.root(x), autograph=False, jit_compile=True)
     tensors = {key: tf.constant(value, tf.int32) for key, value in inputs.items()}
     compiled = flatten(context.device.run(function, tensors))
     plain = flatten(context.encoder.call("", inputs))

@@ -108,7 +108,7 @@ def _look(
 
     # In a graph a gradient's memory is free again as soon as it has been looked at; together they
     # are as large as the model.
-    @tf.function
+    @tf.function(autograph=False)
     def look() -> Any:
         with tf.GradientTape() as tape:
             loss = loss_of(encoder.call(name, inputs, training=True))

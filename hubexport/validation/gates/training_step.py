@@ -52,7 +52,7 @@ def _tape(context: Context, encoder: LoadedEncoder, inputs: Tensors) -> Iterator
         if variable.shape.num_elements() <= _SMALL
     ]
 
-    @tf.function
+    @tf.function(autograph=False)
     def ask() -> Any:
         with tf.GradientTape(persistent=True) as tape:
             outputs = encoder.call(name, inputs, training=True)
@@ -73,7 +73,7 @@ def _step(context: Context, encoder: LoadedEncoder, inputs: Tensors) -> Iterator
 
     variables = list(encoder.root.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step() -> Any:
         with tf.GradientTape() as tape:
             loss = loss_of(encoder.call("", inputs))

@@ -48,7 +48,8 @@ with warnings.catch_warnings():
 # Of the program itself, not of the packages that it imports.
 for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, SyntaxWarning):
     warnings.filterwarnings("error", category=kind, module="__main__")
-gc.freeze()  # what was imported stays
+import tensorflow
+{forks.UNOPTIMIZED}gc.freeze()  # what was imported stays
 gc.set_threshold(100_000, 50, 50)
 """
 """What each page imports, and has not used: that takes longer than most programs. tensorflow_text,
