@@ -18,9 +18,9 @@ HEAD = """\
 
 Written by `docs/generate_commands.py` from the program's own parser; do not edit.
 
-`hubexport COMMAND --help` says the same. A flag's value follows after `=` or a space.
-`--flagfile=FILE`, anywhere, stands for the flags in that file, one on a line. Exit status: 0, or 1
-where a file or the target cannot be used, 2 where the command line is wrong, 130 when interrupted.
+`hubexport COMMAND --help` shows the same text. A flag's value follows `=` or a space.
+`--flagfile=FILE` reads flags from a file, one per line. Exit status: 0 on success, 1 if a file or
+the target cannot be used, 2 if the command line is wrong, 130 if interrupted.
 """
 
 
@@ -38,7 +38,7 @@ def section(name: str, parser: argparse.ArgumentParser) -> str:
         [
             f"## hubexport {name}\n",
             f"{parser.description}\n",
-            "| flag | what it says |",
+            "| flag | meaning |",
             "|---|---|",
             *rows,
             "",
@@ -86,7 +86,7 @@ def main() -> int:
         return 0
     current = TARGET.read_text("utf-8") if TARGET.is_file() else ""
     if current != text:
-        print(f"{TARGET} is not up to date. To go on: python {sys.argv[0]}", file=sys.stderr)
+        print(f"{TARGET} is not up to date; run python {sys.argv[0]}", file=sys.stderr)
     return int(current != text)
 
 

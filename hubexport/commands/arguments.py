@@ -70,12 +70,12 @@ def add_tokenizer_files(group: argparse._ArgumentGroup) -> None:
         "--tokenizer",
         type=Path,
         help="directory with tokenizer files: tokenizer.json, vocab.json and merges.txt, "
-        "vocab.txt, spiece.model, ..., and the settings beside them",
+        "vocab.txt, spiece.model, ..., and their settings",
     )
     group.add_argument(
         "--vocab_file",
         type=Path,
-        help="WordPiece vocabulary: one piece per line (BERT); or Transformer-XL's words",
+        help="WordPiece vocabulary, one piece per line (BERT), or Transformer-XL's words",
     )
     group.add_argument(
         "--sp_model_file", type=Path, help="SentencePiece model (ALBERT, XLNet, XLM-R, T5)"
@@ -87,18 +87,18 @@ def add_tokenizer_facts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model_type",
         choices=sorted(CONVENTIONS),
-        help="whose special tokens and packing to follow; found out from the files where they tell",
+        help="whose special tokens and packing to use; taken from the files if they say",
     )
     add_boolean(
         parser,
         "do_lower_case",
         None,
-        "whether the text is lower-cased, as the checkpoint was trained; if neither is passed, "
+        "whether text is lower-cased, as in the checkpoint's training; if not passed, "
         "tokenizer_config.json beside the vocabulary or the vocabulary's letters decide, "
-        "and where they do not the export fails",
+        "and if they do not, the export fails",
     )
     parser.add_argument(
         "--language",
-        help="language of the text, such as en: XLM's rules differ between them; none for text "
-        "that is split into words already, by spaces",
+        help="language of the text, such as en, for XLM's rules; none for text that is already "
+        "split into words by spaces",
     )

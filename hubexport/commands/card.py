@@ -16,15 +16,15 @@ _FORMATS = ("tfhub", "kaggle", "huggingface", "html")
 EPILOG = """\
 formats:
   tfhub        Markdown with tfhub.dev's metadata: VERSION.md
-  kaggle       model-metadata.json and model-instance-metadata.json, as Kaggle's program takes them
+  kaggle       model-metadata.json and model-instance-metadata.json, for Kaggle's command line
   huggingface  README.md with the Hub's YAML block
   html         a static site of the whole catalogue, with search, tables and plots;
                needs `pip install 'hubexport[site]'`
 
-A card is chosen by what the artifact's record says; --handle is for where several fit. With --all,
-an artifact in SAVED_MODEL/HANDLE or SAVED_MODEL/HANDLE/VERSION is that model's.
+The card is chosen by the artifact's record; if several fit, pass --handle. With --all, an artifact
+in SAVED_MODEL/HANDLE or SAVED_MODEL/HANDLE/VERSION belongs to the card with that handle.
 
-Exit status: 0; with --check 1 where a page is not as it would be written.
+Exit status: 0, or with --check 1 if a page is out of date.
 
 examples:
   # one page
@@ -49,26 +49,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--saved_model", type=Path,
-        help="the exported artifact; with --all, the directory that the artifacts are in",
+        help="the exported artifact; with --all, the directory that contains the artifacts",
     )  # fmt: skip
     parser.add_argument("--format", choices=_FORMATS, default="tfhub", help="see below")
     parser.add_argument(
         "--output", type=Path, required=True,
-        help="file, for formats of one file, or directory to write to",
+        help="file to write, if the format has a single file, or directory",
     )  # fmt: skip
-    parser.add_argument("--handle", help="publisher/name of the card, where several fit")
+    parser.add_argument("--handle", help="publisher/name of the card, if several fit")
     parser.add_argument(
         "--hub_url", default="https://tfhub.dev",
-        help="what stands before handles in tfhub and html, if not https://tfhub.dev",
+        help="prefix of handles in tfhub and html",
     )  # fmt: skip
     parser.add_argument(
         "--asset_url",
-        help="what stands before HANDLE/VERSION.tar.gz, the archives that pages of tfhub point to",
+        help="prefix of HANDLE/VERSION.tar.gz, the archives that tfhub pages link to",
     )
-    add_boolean(parser, "all", False, "whether to write the pages of all artifacts, in a tree")
     add_boolean(
-        parser, "check", False, "whether to compare with what is at --output, and write nothing"
+        parser, "all", False, "whether to write the pages of all artifacts, in a directory tree"
     )
+    add_boolean(parser, "check", False, "whether to compare with --output and write nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:

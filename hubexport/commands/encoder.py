@@ -38,7 +38,7 @@ examples:
   hubexport encoder --bert_config=bert_config.json --checkpoint=bert_model.ckpt \\
       --vocab_file=vocab.txt --do_lower_case --export_path=out/encoder
 
-  # Model Garden; the pooler that next-sentence prediction trained
+  # Model Garden, with the pooler trained by next-sentence prediction
   hubexport encoder --encoder_config=encoder.yaml --checkpoint=ckpt-100 \\
       --pooler=next_sentence --export_path=out/encoder
 
@@ -49,10 +49,10 @@ examples:
   hubexport encoder --checkpoint=roberta-large-mnli --tokenizer=roberta-large-mnli \\
       --export_path=out/encoder
 
-  # in place only if it gives what transformers gives
+  # moved into place only if it gives what transformers gives
   hubexport encoder --checkpoint=bert-base-cased --validate --export_path=out/encoder
 
-  # pytorch_pretrained_bert's archives; look first, write nothing
+  # an archive of pytorch_pretrained_bert; a dry run writes nothing
   hubexport encoder --checkpoint=bert-base-uncased.tar.gz --export_path=out/encoder --dry_run
 """
 )
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "fairseq's model.pt, or an archive of one",
     )  # fmt: skip
     parser.add_argument(
-        "--export_path", type=Path, required=True, help="directory to make for the SavedModel"
+        "--export_path", type=Path, required=True, help="directory to create for the SavedModel"
     )
     parser.add_argument(
         "--bert_config", type=Path,
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--encoder_config", type=Path,
-        help="Model Garden's YAML of the encoder, or an experiment's params.yaml",
+        help="Model Garden's YAML for the encoder, or an experiment's params.yaml",
     )  # fmt: skip
     parser.add_argument(
         "--family",
@@ -82,38 +82,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--heads", default="auto",
-        help="auto: every head that the checkpoint carries; none; or names joined by commas: "
+        help="auto (every head in the checkpoint), none, or names separated by commas: "
         + ", ".join(INTERFACES),
     )  # fmt: skip
     parser.add_argument(
         "--pooler", choices=FLAG_VALUES,
-        help="what pooled_output is (see below); if not passed, what the family has: BERT's own "
-        "pooler, the first token of RoBERTa and DistilBERT; and in a sentence-transformers "
-        "directory its sentence embedding as default",
+        help="what pooled_output is (see below); if not passed, it depends on the family: BERT's "
+        "own pooler, the first token for RoBERTa and DistilBERT; a sentence-transformers "
+        "directory also gets its sentence embedding as default",
     )  # fmt: skip
     parser.add_argument(
         "--copy_pooler_dense_to_encoder", dest="pooler", action="store_const",
         const="next_sentence", help="the same as --pooler=next_sentence, as Model Garden calls it",
     )  # fmt: skip
-    carried = parser.add_argument_group("a tokenizer for the artifact to carry, at most one of")
+    carried = parser.add_argument_group("a tokenizer to include in the artifact, at most one of")
     add_tokenizer_files(carried)
     add_tokenizer_facts(parser)
     parser.add_argument(
         "--dtype", choices=DTYPES, default="float32",
-        help="what matmuls and activations are computed in; outputs are float32 whatever it is",
+        help="dtype of matmuls and activations; outputs are always float32",
     )  # fmt: skip
     parser.add_argument(
         "--variable_dtype", choices=DTYPES, default="float32",
-        help="what the variables of dense layers are stored in: float32, or for inference the "
-        "--dtype, which takes half the memory for them and gives the same outputs",
+        help="dtype in which variables of dense layers are stored: float32, or, for inference, "
+        "that of --dtype, which halves their memory and gives the same outputs",
     )  # fmt: skip
-    override = "replaces what layout and configuration say"
+    override = "overrides the layout and the configuration"
     parser.add_argument("--hidden_act", choices=ACTIVATIONS, help=f"activation; {override}")
     parser.add_argument("--layer_norm_eps", type=float, help=override)
     parser.add_argument("--hidden_dropout_prob", type=float, help=override)
     parser.add_argument("--attention_probs_dropout_prob", type=float, help=override)
     parser.add_argument(
-        "--max_position_embeddings", type=int, help="keep fewer positions than were trained"
+        "--max_position_embeddings", type=int, help="keep fewer positions than the checkpoint has"
     )
     add_boolean(
         parser,
@@ -124,8 +124,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--reference", type=Path,
-        help="file of `hubexport reference` for --validate; if not passed, one is made, where the "
-        "packages for it are installed",
+        help="file made by `hubexport reference`, for --validate; if not passed, one is made, if "
+        "the packages for it are installed",
     )  # fmt: skip
     add_boolean(parser, "overwrite", False, "whether to replace what is at --export_path")
     add_boolean(parser, "dry_run", False, "do everything except writing")

@@ -21,14 +21,14 @@ examples:
   # which model is it, and does it have a pooler and a masked-language-model head?
   hubexport inspect uncased_L-12_H-768_A-12/bert_model.ckpt
 
-  # the layer norms, all of them; the index is enough, its data file need not be there
+  # all layer norms; the index is enough, without its data file
   hubexport inspect bert_model.ckpt.index --filter='LayerNorm/(gamma|beta)$' --all
 
   # an archive, or a Hugging Face directory
   hubexport inspect bert-base-uncased.tar.gz
   hubexport inspect bert-base-uncased/
 
-  # a SavedModel by anybody: sub-objects, signatures, and the packages that its ops need
+  # any SavedModel: sub-objects, signatures, and the packages that its ops need
   hubexport inspect bert_en_uncased_preprocess/3
 
   # for programs
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--filter",
         metavar="REGEX",
-        help="list only tensors whose name (or variable's name) the expression is found in",
+        help="list only tensors whose name (or variable's name) matches the expression",
     )
     parser.add_argument(
         "--all", action="store_true", help="list all tensors instead of the first ones"
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object with everything, all tensors (that --filter finds) included",
+        help="print one JSON object with everything, including all tensors (that match --filter)",
     )
 
 

@@ -27,7 +27,7 @@ HELP = "export a text preprocessor SavedModel from a vocabulary or a tokenizer's
 
 EPILOG = """\
 examples:
-  # BERT: the casing is found out from the vocabulary, or asked for
+  # BERT; the vocabulary usually shows whether it is cased
   hubexport preprocessor --vocab_file=uncased_L-12_H-768_A-12/vocab.txt \\
       --export_path=out/bert_en_uncased_preprocess/1
 
@@ -35,7 +35,7 @@ examples:
   hubexport preprocessor --vocab_file=vocab.txt --nodo_lower_case \\
       --default_seq_length=512 --tokenize_with_offsets --export_path=out/preprocess/1
 
-  # any tokenizer that Hugging Face's save_pretrained wrote, and a check on your own texts
+  # any tokenizer written by Hugging Face's save_pretrained, checked on your own texts
   hubexport preprocessor --tokenizer=roberta-base --export_path=out/roberta_preprocess/1 \\
       --reference_tokenizer=roberta-base --corpus=texts.txt
 
@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "strip_accents",
         None,
-        "whether accents are removed; if neither is passed, tokenizer_config.json decides, "
-        "and where it does not they are if the text is lower-cased, as in BERT",
+        "whether accents are removed; if not passed, tokenizer_config.json decides, and if it "
+        "does not, they are removed if text is lower-cased, as in BERT",
     )
     parser.add_argument(
         "--normalization",
@@ -78,22 +78,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--truncation",
         choices=TRUNCATIONS,
         default=TRUNCATIONS[0],
-        help="how two texts that do not fit share the room: round_robin (default, as the original "
-        "BERT: the odd token goes to the first) or longest_first (as Hugging Face: to the longer)",
+        help="how two texts that are too long together are cut: round_robin (default, as in the "
+        "original BERT: an odd place goes to the first) or longest_first (as in Hugging Face: to "
+        "the longer)",
     )
     parser.add_argument(
         "--default_seq_length",
         type=int,
         default=128,
-        help="length of the encoder inputs unless the caller passes another one "
+        help="length of the encoder inputs unless the caller passes another "
         f"(default 128, at least {MINIMUM_SEQ_LENGTH})",
     )
     add_boolean(
         parser,
         "tokenize_with_offsets",
         False,
-        "whether to add a .tokenize_with_offsets sub-object, where offsets can be exact "
-        "(default: no)",
+        "whether to add a .tokenize_with_offsets sub-object, if offsets can be exact (default: no)",
     )
     parser.add_argument(
         "--reference_tokenizer",
@@ -105,11 +105,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max_differences",
         type=int,
         default=0,
-        help="how many texts of the corpus may have other tokens (default 0); with more, "
+        help="how many texts of the corpus may have different tokens (default 0); with more, "
         "nothing is written",
     )
     parser.add_argument(
-        "--export_path", type=Path, required=True, help="directory to make for the SavedModel"
+        "--export_path", type=Path, required=True, help="directory to create for the SavedModel"
     )
     add_boolean(parser, "overwrite", False, "whether to replace what is at --export_path")
 

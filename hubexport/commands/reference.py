@@ -26,7 +26,7 @@ sources:
                  CASE/inputs/NAME and CASE/outputs/NAME in --outputs
 
 examples:
-  # a Hugging Face directory; its own tokenizer makes the cases of text
+  # a Hugging Face directory; its own tokenizer makes the text cases
   hubexport reference --source=transformers --checkpoint=bert-base-cased \\
       --output=bert-base-cased.reference.safetensors
 
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--checkpoint", type=Path, required=True,
-        help="the same as of `hubexport encoder`: TensorFlow prefix, Hugging Face directory, "
+        help="as for `hubexport encoder`: TensorFlow prefix, Hugging Face directory, "
         "*.safetensors, *.bin, or an archive of one",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, help="the reference file to write")
@@ -61,29 +61,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--encoder_config", type=Path,
-        help="Model Garden's YAML of the encoder, or an experiment's params.yaml",
+        help="Model Garden's YAML for the encoder, or an experiment's params.yaml",
     )  # fmt: skip
     parser.add_argument(
         "--tokenizer", type=Path,
-        help="directory of a Hugging Face tokenizer, for cases of text; of --source=transformers, "
+        help="directory of a Hugging Face tokenizer, for text cases; with --source=transformers, "
         "the checkpoint's own if not passed",
     )  # fmt: skip
     parser.add_argument(
         "--vocab_file", type=Path,
-        help="WordPiece vocabulary, for cases of text; of --source=model_garden",
+        help="WordPiece vocabulary, for text cases; only with --source=model_garden",
     )  # fmt: skip
     add_boolean(
         parser,
         "do_lower_case",
         None,
-        "whether the vocabulary is of lower-cased text; if neither is passed, evidence beside "
-        "the vocabulary decides, or the command fails",
+        "whether text is lower-cased; if not passed, evidence in and beside the vocabulary "
+        "decides, or the command fails",
     )
     parser.add_argument(
         "--outputs", dest="outputs_file", type=Path,
-        help="recorded outputs, .npz or .safetensors; of --source=file",
+        help="recorded outputs, .npz or .safetensors; only with --source=file",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the random inputs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
     add_boolean(parser, "overwrite", False, "whether to replace a file at --output")
 
 

@@ -21,11 +21,11 @@ from hubexport.validation.pjrt.job import write_pjrt_bundle
 HELP = "check an encoder, a preprocessor or both against their interface and a reference"
 
 EPILOG = (
-    "gates, in the order in which they run:\n"
+    "gates, in the order they run:\n"
     + "\n".join(f"  {gate.NAME:23} {gate.SUMMARY}" for gate in GATES)
     + """
 
-Exit status: 0 where every gate that ran passed, 1 where one failed.
+Exit status: 0 if every gate that ran passed, 1 if one failed.
 
 examples:
   # a reference from the checkpoint, then everything
@@ -33,14 +33,14 @@ examples:
   hubexport validate --saved_model=out/encoder --preprocessor=out/preprocessor \\
       --reference=reference --report=report.json --update_record
 
-  # anybody's SavedModels, without a reference: the interface, and all that needs none
+  # any SavedModels, without a reference: the interface, and all other gates that need none
   hubexport validate --saved_model=bert_en_uncased/4 --preprocessor=bert_en_uncased_preprocess/3
 
   # some gates; a GPU
   hubexport validate --saved_model=out/encoder --reference=reference --gates=interface,numerics
   hubexport validate --saved_model=out/encoder --reference=reference --device=gpu
 
-  # a device that JAX knows and TensorFlow does not: write a bundle, run it there, add its report
+  # a device that JAX supports but TensorFlow does not: write a bundle, run it there, add its report
   hubexport validate --saved_model=out/encoder --reference=reference --runtime=pjrt \\
       --write_bundle=bundle
   python -m hubexport.validation.pjrt bundle --report=tpu.json
@@ -54,20 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--saved_model", type=Path, help="directory of the encoder")
     parser.add_argument("--preprocessor", type=Path, help="directory of the preprocessor")
     parser.add_argument(
-        "--reference", type=Path, help="file of `hubexport reference`, of the same checkpoint"
+        "--reference", type=Path, help="file made by `hubexport reference` from the same checkpoint"
     )
     parser.add_argument(
         "--reference_tokenizer", type=Path,
-        help="directory of tokenizer files, for `tokenizers` to compare ids with",
+        help="directory of tokenizer files, whose ids by `tokenizers` are compared",
     )  # fmt: skip
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs")
     parser.add_argument("--tpu", help="name or address of a TPU, with --device=tpu")
     parser.add_argument(
         "--runtime", choices=RUNTIMES, default="tensorflow",
-        help="what runs it: TensorFlow, or JAX's PJRT client, on the encoder lowered to StableHLO",
+        help="TensorFlow, or JAX's PJRT client running the encoder lowered to StableHLO",
     )  # fmt: skip
     parser.add_argument(
-        "--gates", help="only these, joined by commas (see below); all if not passed"
+        "--gates", help="gates to run, separated by commas (see below); all if not passed"
     )
     parser.add_argument("--report", type=Path, help="JSON file to write the results to")
     add_boolean(
@@ -75,10 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_boolean(
         parser, "throughput", False,
-        "whether to measure how many sequences the encoder takes in a second, beside the gates",
+        "whether to measure also how many sequences per second the encoder processes",
     )  # fmt: skip
     add_boolean(
-        parser, "allow_other_checkpoint", False, "whether the reference may be of other files"
+        parser,
+        "allow_other_checkpoint",
+        False,
+        "whether the reference may be made from other files",
     )
     parser.add_argument(
         "--write_bundle", type=Path,
@@ -87,11 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--bundle_weights", choices=("values", "seed"), default="values",
-        help="seed: the bundle holds no weights; they are drawn where it runs, to measure speed",
+        help="seed: the bundle holds no weights; random ones are drawn where it runs, to measure "
+        "speed",
     )  # fmt: skip
     parser.add_argument(
         "--add_report", type=Path, action="append",
-        help="a report made elsewhere, to merge into the record; no gate is run",
+        help="a report made elsewhere, to add to the record; no gates run",
     )  # fmt: skip
     add_boolean(parser, "overwrite", False, "whether to replace what is at --write_bundle")
 

@@ -13,7 +13,7 @@ from hubexport.validation.figures import compare
 from hubexport.validation.results import GateResult, Measurement, failure, judge
 
 NAME = "batch"
-SUMMARY = "rows do not depend on each other, nor on the length of padding"
+SUMMARY = "rows do not depend on each other, or on the amount of padding"
 NEEDS = ("encoder",)
 LOADED = True
 APART = False

@@ -20,7 +20,7 @@ from hubexport.validation.context import Context
 from hubexport.validation.results import GateResult, Measurement, judge
 
 NAME = "integrity"
-SUMMARY = "checksums, finite values, the files that the record tells of"
+SUMMARY = "checksums, finite values, and what the record says of the files"
 NEEDS = ("encoder",)
 LOADED = False
 APART = False

@@ -34,7 +34,7 @@ from hubexport.validation.sentences import MLM_SENTENCES
 from hubexport.validation.sizes import fitting
 
 NAME = "mlm sanity"
-SUMMARY = "masked words are found again, as the reference finds them"
+SUMMARY = "masked words are predicted as by the reference"
 NEEDS = ("encoder",)
 LOADED = True
 APART = False

@@ -15,7 +15,7 @@ from hubexport.validation.context import Context
 from hubexport.validation.results import GateResult, Measurement, at_most, failure, judge, not_run
 
 NAME = "training"
-SUMMARY = "dropout, and a finite gradient of every variable"
+SUMMARY = "dropout, and a finite gradient for every variable"
 NEEDS = ("encoder",)
 LOADED = True
 APART = True
