@@ -160,7 +160,7 @@ class _Grid:
             return {}
         for name, _ in node.entries:
             if not _NAME.fullmatch(name.text):
-                self._problem(name.mark, key, f"{shown(name.text)} is no name of a field")
+                self._problem(name.mark, key, f"{shown(name.text)} is not a field name")
         return {name.text: value for name, value in node.entries}
 
     def _problem(self, mark: Mark, key: str, message: str) -> None:

@@ -31,7 +31,7 @@ class OneOf:
         if text in known:
             return ""
         listed = f" ({', '.join(known)})" if len(known) <= 12 else ""
-        return f"{shown(text)} is no {self.name}{listed}{hint(text, known)}"
+        return f"{shown(text)} is not a valid {self.name}{listed}{hint(text, known)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Matches:
     def __call__(self, text: str) -> str:
         if re.fullmatch(self.pattern, text):
             return ""
-        return f"{shown(text)} is no {self.name}, such as {self.example!r}"
+        return f"{shown(text)} is not a valid {self.name}, such as {self.example!r}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Prose:
         if text != text.strip() or "\n" in text or "  " in text or not text.isprintable():
             return "has line breaks, control characters or more spaces than between words"
         if self.sentence and not re.fullmatch(r"\S.*\s.*[.!?][)\"']?", text):
-            return "is no sentence: it needs several words and a full stop"
+            return "is not a sentence: it needs several words and a full stop"
         return ""
 
 
@@ -87,7 +87,7 @@ class Https:
             url = urlsplit(text)
             host, port, user = url.hostname or "", url.port, url.username
         except ValueError:
-            return f"{shown(text)} is no URL"
+            return f"{shown(text)} is not a URL"
         if url.scheme != "https":
             return f"{shown(text)} does not begin with https://"
         if not _URL_CHARACTERS.fullmatch(text) or re.search(r"%(?![0-9A-Fa-f]{2})", text):
@@ -118,7 +118,7 @@ class Date:
         try:
             day = datetime.date.fromisoformat(text)
         except ValueError:
-            return f"{shown(text)} is no date, such as '2018-10-11'"
+            return f"{shown(text)} is not a date, such as '2018-10-11'"
         return "" if day.isoformat() == text else f"{shown(text)} is not written as {day}"
 
 
@@ -131,7 +131,7 @@ class BibTeX:
         if not re.match(r"@[a-z]+\{[A-Za-z0-9_:.-]+,\s", text) or text.count("{") != text.count(
             "}"
         ):
-            return "is no BibTeX entry: it begins with @kind{key, and closes every brace"
+            return "is not a BibTeX entry: it begins with @kind{key, and closes every brace"
         return ""
 
 

@@ -150,7 +150,7 @@ def _kind(node: MappingNode, reader: Reader) -> type[Entry] | None:
     else:
         text = found.text if isinstance(found, Scalar) else ""
         said = shown(text) if text else kind_of(found)
-        reader.problem(found.mark, "kind", f"{said} is none of {listed}{hint(text, KINDS)}")
+        reader.problem(found.mark, "kind", f"{said} is not one of {listed}{hint(text, KINDS)}")
     return None
 
 

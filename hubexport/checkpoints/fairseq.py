@@ -91,7 +91,7 @@ class _Copy:
 
     def _unsafe(self, found: str) -> UnsafeCheckpointError:
         return UnsafeCheckpointError(
-            "the checkpoint is refused: its settings are none of a model",
+            "the checkpoint is refused: its settings are not a model's",
             [("file", str(self._path)), ("found", f"an argparse.Namespace with {found}")],
             "get the checkpoint from a source you trust, or save only the model's state dict "
             "and pass a configuration.",

@@ -205,7 +205,7 @@ def read_message(directory: Path) -> Any:
             "pass a directory that holds saved_model.pb.",
         ) from error
     except DecodeError as error:
-        raise _damaged(directory, "bytes that are no SavedModel message") from error
+        raise _damaged(directory, "bytes that are not a SavedModel message") from error
 
 
 def _serving_graph(saved_model: Any, directory: Path) -> Any:

@@ -105,7 +105,7 @@ def test_one_axis_of_words(tmp_path: Path) -> None:
         ("{{braces}}", "{{braces}", 13, "a single brace"),
         ("Its {{", "Its {task} {{", 13, "is a mapping, and this is a text"),
         ("grid:\n", "grid: 3\nnot_a_grid:\n", 2, "needs keys and values"),
-        ("    L:", "    a b:", 4, "is no name of a field"),
+        ("    L:", "    a b:", 4, "is not a field name"),
         ("rate: 0.2", "rate: high", 8, "needs a number, found 'high'"),
     ],
 )

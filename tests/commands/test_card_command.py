@@ -319,7 +319,7 @@ def test_errors(
         ({**of_small, "saved_model": tmp_path / "no"}, 1, ("no readable record",)),
         ({**lambert, "saved_model": small}, 1, ("no card fits", "family: the card says lambert")),
         ({**of_small, "handle": OTHER}, 1, ("num_hidden_layers: the card says 2", "says 4")),
-        ({"card": cards / "collections.yaml"}, 2, ("it takes one card", "--handle")),
+        ({"card": cards / "collections.yaml"}, 2, ("several cards fit", "--handle")),
         ({"card": cards / "collections.yaml", "saved_model": small}, 2, ("of an encoder",)),
         ({"card": cards / "papers.yaml"}, 2, ("no card",)),
         ({"card": series, "handle": SMALL}, 2, ("speaks of its artifact", "--saved_model")),

@@ -171,7 +171,7 @@ def _repositories(block: YamlBlock) -> Iterator[Finding]:
         for name in _listed(block.values.get(key)):
             bad = re.search(r"--|\.\.|[.-]$|[.-]/|\.git$", name)
             if bad or not _REPOSITORY.fullmatch(name) or len(name) > 96:
-                message = f"{key} {shown(name)} is no name of a repository on the Hub"
+                message = f"{key} {shown(name)} is not a repository name on the Hub"
                 line = _item_line(block, key, name)
                 yield Finding(line, None, "card-repository", message, "write it as owner/name")
     relation = block.values.get("base_model_relation")

@@ -98,7 +98,7 @@ class CheckedObject:
                 message = f"has ${{{name[:40]}}}, which is replaced in usage only"
                 self.add(key, "kaggle-variable-place", message, None, "warning")
             elif name not in variables:
-                message = f"has ${{{name[:40]}}}, which is none of Kaggle's variables"
+                message = f"has ${{{name[:40]}}}, which is not one of Kaggle's variables"
                 self.add(key, "kaggle-variable", message, nearest(name, variables))
         found = re.search(r"[<>&]", text)
         if found:

@@ -182,7 +182,7 @@ def _absolute(url: str, line: int, column: int | None) -> Iterator[Finding]:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
-        message = f"{shown(url)} is no URL: {error}"
+        message = f"{shown(url)} is not a URL: {error}"
         yield Finding(line, column, "link-malformed", message)
         return
     if not _HOST.fullmatch(host) and not re.fullmatch(r"[0-9a-f:.]+", host):

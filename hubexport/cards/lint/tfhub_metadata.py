@@ -72,7 +72,7 @@ def check_metadata(entries: list[Entry], kind: Kind, line: int) -> list[Finding]
     for entry in entries:
         if entry.key not in allowed:
             message = (
-                f"{entry.key} is no key of a {kind} page; it has {', '.join(allowed) or 'none'}"
+                f"{entry.key} is not a key of a {kind} page; it has {', '.join(allowed) or 'none'}"
             )
             findings.append(
                 Finding(entry.line, None, "metadata-key", message, nearest(entry.key, allowed))
@@ -136,7 +136,10 @@ def _url(entry: Entry, domain: str | None) -> list[Finding]:
     except ValueError:
         return [
             Finding(
-                entry.line, None, "metadata-value", f"{entry.key} is no URL: {shown(entry.value)}"
+                entry.line,
+                None,
+                "metadata-value",
+                f"{entry.key} is not a URL: {shown(entry.value)}",
             )
         ]
     if parts.scheme == "https" and parts.netloc and domain in (None, parts.netloc):
@@ -155,7 +158,7 @@ def _asset_path(entry: Entry) -> list[Finding]:
     if re.match(r"https?://github\.com/", entry.value):
         problems.append("is on github.com, which robots may not fetch from")
     if not re.match(r"https?://\w|gs://\w", entry.value) or re.search(r"\s", entry.value):
-        problems.append("is no URL")
+        problems.append("is not a URL")
     if not problems:
         return []
     message = f"asset-path {' and '.join(problems)}: {shown(entry.value)}"

@@ -115,7 +115,7 @@ def _choose(
     found = [card for card in cards if handle in (None, card.handle)]
     if len(found) != 1:
         raise UsageError(
-            "it takes one card" if found else "there is no card with this handle",
+            "several cards fit" if found else "there is no card with this handle",
             [("cards", some_of(card.handle for card in cards))],
             "pass the handle of one of these as --handle, or an artifact as --saved_model.",
         )

@@ -21,7 +21,7 @@ def page_path(card: Card) -> str:
     """
     parts = [card.publisher, *_below_publisher(card), "index.html"]
     if any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"{card.handle!r} is no path of a page")
+        raise ValueError(f"{card.handle!r} cannot be the path of a page")
     return "/".join(parts)
 
 

@@ -52,7 +52,7 @@ def sentencepiece_from_json(path: Path, content: dict[str, Any]) -> SentencePiec
         problems.append(("decoder", _shown(content.get("decoder"))))
     if problems:
         raise ConfigurationError(
-            "the tokenizer is none that can be followed exactly",
+            "this tokenizer.json cannot be followed exactly",
             [("file", str(path)), *problems],
             "pass the tokenizer.json of a unigram (SentencePiece) model as transformers wrote it.",
         )

@@ -173,7 +173,7 @@ def _problems(pieces: list[str], types: list[int], model: Any) -> list[tuple[str
         facts.append(("pieces of an unknown type", some_of(strange)))
     endless = [str(i) for i, entry in enumerate(model.pieces) if not math.isfinite(entry.score)]
     if endless:
-        facts.append(("pieces whose score is no number", some_of(endless)))
+        facts.append(("pieces whose score is not a number", some_of(endless)))
     trainer = model.trainer_spec
     if trainer.HasField("model_type") and trainer.model_type not in ALGORITHMS:
         facts.append(("model_type", str(trainer.model_type)))

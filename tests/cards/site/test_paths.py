@@ -25,7 +25,7 @@ def test_pages_of_collections_and_publishers() -> None:
 
 @pytest.mark.parametrize("name", ["..", "../../etc", "a//b", "a/./b", "a/.."])
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is no path of a page"):
+    with pytest.raises(ValueError, match="cannot be the path of a page"):
         page_path(material.encoder(name=name))
 
 

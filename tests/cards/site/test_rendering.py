@@ -154,7 +154,7 @@ class TestSafety:
             assert not [script for script in found.scripts if script.strip()], path
 
     def test_names_that_leave_the_directory_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="is no path of a page"):
+        with pytest.raises(ValueError, match="cannot be the path of a page"):
             render(only(material.encoder(name="../../../x")))
 
     def test_two_cards_of_one_path_are_refused(self) -> None:

@@ -69,7 +69,7 @@ def repository(card: Card) -> str:
 @functools.singledispatch
 def _values(card: Card, catalogue: Catalogue) -> _Values:
     """Keys and values; None for what is not known."""
-    raise TypeError(f"a {type(card).__name__} is no card")
+    raise TypeError(f"a {type(card).__name__} is not a card")
 
 
 @_values.register

@@ -56,7 +56,7 @@ def head(card: Card, record: Record, catalogue: Catalogue, asset_path: str | Non
 @functools.singledispatch
 def _title(card: Card) -> str:
     """The first line, whose form says what the page is about."""
-    raise TypeError(f"a {type(card).__name__} is no card")
+    raise TypeError(f"a {type(card).__name__} is not a card")
 
 
 @_title.register(EncoderCard)
@@ -81,7 +81,7 @@ Lines: TypeAlias = Iterator[tuple[str, str]]
 @functools.singledispatch
 def _lines(card: Card, record: Record, catalogue: Catalogue) -> Lines:
     """(key, value) of the metadata lines."""
-    raise TypeError(f"a {type(card).__name__} is no card")
+    raise TypeError(f"a {type(card).__name__} is not a card")
 
 
 @_lines.register(EncoderCard)
