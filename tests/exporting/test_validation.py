@@ -13,7 +13,9 @@ import pytest
 
 import hubexport
 from hubexport import cli
+from hubexport.children import Ended
 from hubexport.errors import HubexportError, UsageError
+from hubexport.exporting import validation
 from hubexport.exporting.validation import ValidationError
 from hubexport.packages import MissingPackageError
 from hubexport.validation import job, processes
@@ -22,6 +24,10 @@ from hubexport.validation.report import Report, read_report
 from hubexport.validation.runner import Request
 from tests import tiny
 from tests.artifacts import make_reference
+from tests.forks import forked_children
+from tests.validation.here import gates_here
+
+__all__ = ["forked_children", "gates_here"]
 
 FEW = ("integrity", "interface", "numerics")
 
@@ -87,6 +93,7 @@ def assert_validated(record: dict[str, Any], artifact: Path, made_by: str) -> di
     return entry
 
 
+@pytest.mark.usefixtures("forked_children", "gates_here")
 def test_without_a_reference(
     hugging_face: tuple[Path, Path], tmp_path: Path, monkeypatch: Patch
 ) -> None:
@@ -159,7 +166,9 @@ def test_a_file_that_is_no_reference(tf1: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_checkpoint_that_no_reference_can_be_made_of(tmp_path: Path) -> None:
+def test_a_checkpoint_that_no_reference_can_be_made_of(
+    tmp_path: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What the other program says is said, since the user has to fix it."""
     pytest.importorskip("official.nlp.modeling", reason="Model Garden is not installed")
 
@@ -167,6 +176,10 @@ def test_a_checkpoint_that_no_reference_can_be_made_of(tmp_path: Path) -> None:
         for name in [name for name in values if "pooler" in name]:
             del values[name]
 
+    def run_here(arguments: list[str]) -> Ended:
+        return Ended(cli.run(arguments[2:]), *capsys.readouterr())
+
+    monkeypatch.setattr(validation, "run_python", run_here)
     checkpoint = tiny.write_checkpoint(tmp_path / "checkpoint", change=without_pooler)
     message = refused(
         ValidationError, tmp_path, checkpoint=checkpoint, pooler="cls", heads="mlm", validate=True

@@ -11,7 +11,10 @@ import tensorflow as tf
 import hubexport
 from hubexport.errors import CheckpointError, UsageError
 from tests import tiny
+from tests.forks import forked_children
 from tests.oracles import inputs
+
+__all__ = ["forked_children"]
 
 narrow = pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 
@@ -57,6 +60,7 @@ def test_outputs_are_the_same_to_the_bit(dtype: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.usefixtures("forked_children")
 def test_they_pass_every_gate(tmp_path: Path) -> None:
     checkpoint = tiny.write_checkpoint(tmp_path / "checkpoint")
     export(checkpoint, tmp_path / "out", dtype="bfloat16", variable_dtype="bfloat16", validate=True)

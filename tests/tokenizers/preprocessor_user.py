@@ -1,6 +1,7 @@
 """What users' programs do with preprocessors; run in processes of their own, without hubexport.
 
-    python preprocessor_user.py WORK NAME ...
+    python preprocessor_user.py first WORK NAME ...
+    python preprocessor_user.py second WORK NAME ...
 
 The first program uses WORK/<name>, re-exports and deletes them; the second, which has nothing of
 the first, loads what that wrote. They write first.json and second.json into WORK: {name: results}.
@@ -8,10 +9,8 @@ WORK/texts.json has the texts, and the name of the one that is used in every for
 """
 
 import json
-import os
 import shutil
 import sys
-import traceback
 from pathlib import Path
 
 import tensorflow as tf
@@ -172,21 +171,5 @@ def run(step: str, work: Path, names: list[str]) -> None:
     (work / f"{step}.json").write_text(json.dumps(results))
 
 
-def main() -> None:
-    """Runs each program in a fork: TensorFlow is imported, and nothing has been done with it."""
-    work, names = Path(sys.argv[1]), sys.argv[2:]
-    for step in ("first", "second"):
-        child = os.fork()
-        if not child:
-            try:
-                run(step, work, names)
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        if os.waitpid(child, 0)[1]:
-            sys.exit(f"{step} failed")
-
-
 if __name__ == "__main__":
-    main()
+    run(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

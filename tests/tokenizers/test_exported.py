@@ -3,9 +3,6 @@ re-exported. Exact ones against Hugging Face's tokenizers, packing included."""
 
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,8 @@ from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
 from hubexport import cli  # noqa: E402
 from hubexport.saved_model.record import load_record  # noqa: E402
 from hubexport.tokenizers.difficult_texts import DIFFICULT_TEXTS  # noqa: E402
+from tests import forks  # noqa: E402
+from tests.tiers import examples  # noqa: E402
 from tests.tokenizers.texts import generated  # noqa: E402
 
 EXACT = ("wordpiece", "roberta", "xlnet")
@@ -26,8 +25,9 @@ ALL_FORMS = "wordpiece"
 """What is used in every form; tests/tokenizers/test_text_shapes.py has others in Keras."""
 DEFAULT = 24
 SPECIAL = ("padding_id", "start_of_sequence_id", "end_of_segment_id", "mask_id")
-each_exact = pytest.mark.parametrize("name", EXACT)
-each = pytest.mark.parametrize("name", [*EXACT, "uncased"])
+ALWAYS = ("wordpiece", "uncased")
+each_exact = pytest.mark.parametrize("name", examples(EXACT, ALWAYS[:1]))
+each = pytest.mark.parametrize("name", examples([*EXACT, "uncased"], ALWAYS))
 TRAINING = [
     "The quick brown fox jumps over the lazy dog, 1,000 times (at least).",
     "Привет, мир! Как дела? 今日は世界。 안녕하세요 세계 नमस्ते दुनिया",
@@ -38,10 +38,18 @@ TEXTS = [*DIFFICULT_TEXTS, *generated(60, seed=6, words=["[MASK]", "<mask>", " <
 
 
 @pytest.fixture(scope="module")
-def references(tmp_path_factory):
+def names(request):
+    """Those of the tests that were selected, and of those that are always run."""
+    items = [item for item in request.session.items if item.path == request.path]
+    wanted = {item.callspec.params.get("name") for item in items if hasattr(item, "callspec")}
+    return [name for name in (*EXACT, "uncased") if name in wanted | {*ALWAYS}]
+
+
+@pytest.fixture(scope="module")
+def references(names, tmp_path_factory):
     """Name -> (a directory with files of that tokenizer, the Rust tokenizer, padding)."""
     work = tmp_path_factory.mktemp("tokenizers")
-    return {name: make(work / name) for name, make in MAKERS.items()}
+    return {name: make(work / name) for name, make in MAKERS.items() if name in names}
 
 
 def wordpiece(directory):
@@ -170,24 +178,20 @@ def work(references, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def used(work):
+def used(names, work):
     """What two fresh processes saw, and the records."""
     check_graph(work / "uncased")
     given = {"texts": TEXTS, "all_forms": ALL_FORMS}
     (work / "texts.json").write_text(json.dumps(given), "utf-8")
-    records = {name: load_record(work / name) for name in (*EXACT, "uncased")}
-    script = Path(__file__).with_name("preprocessor_user.py")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [sys.executable, str(script), str(work), *records],
-        env=environment,
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-6000:]
+    records = {name: load_record(work / name) for name in names}
+    program = Path(__file__).with_name("preprocessor_user.py").read_text("utf-8")
+    environment = {"CUDA_VISIBLE_DEVICES": ""}
+    for step in ("first", "second"):
+        done = forks.run(
+            program, step, work, *records,
+            environment=environment, directory=work, preload=forks.TENSORFLOW,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-6000:]
     assert not (work / "wordpiece").exists()
     saw = {step: json.loads((work / f"{step}.json").read_text()) for step in ("first", "second")}
     return {**saw, "records": records}
@@ -252,7 +256,7 @@ def test_bytes_that_are_not_text(used, references, name):
     assert used["first"][name]["bad_length"] == len(word)
 
 
-@pytest.mark.parametrize("name", ["wordpiece", "roberta"])
+@pytest.mark.parametrize("name", examples(["wordpiece", "roberta"], ALWAYS[:1]))
 def test_offsets_are_of_the_text_as_given(used, name):
     ids, starts, limits = (flat(part) for part in used["first"][name]["offsets"])
     assert ids == flat(used["first"][name]["tokens"])
