@@ -29,6 +29,7 @@ class Artifact:
 
         self.root = tf.saved_model.load(str(path))
         self.heads = [name for name in INTERFACES if hasattr(self.root, name)]
+        self._traced: dict[str, Any] = {}
 
     def __call__(self, inputs: Tensors) -> dict[str, Any]:
         """Every output of the encoder and of each head, which must repeat the encoder's.
@@ -40,11 +41,11 @@ class Artifact:
           The outputs by name; the encoder's of multiple choice are those of B * C rows.
         """
         rows = {name: inputs[name].reshape(-1, inputs[name].shape[-1]) for name in ENCODER_INPUTS}
-        encoded = self._call(self.root, rows, ENCODER_INPUTS)
+        encoded = self._call("", rows, ENCODER_INPUTS)
         outputs = dict(encoded)
         for name in self.heads:
             takes = (*ENCODER_INPUTS, *INTERFACES[name].inputs)
-            of_head = self._call(getattr(self.root, name), inputs, takes)
+            of_head = self._call(name, inputs, takes)
             given = {key: of_head.pop(key) for key in INTERFACES[name].outputs}
             lead = inputs["input_word_ids"].shape[:-1]
             repeated = {key: _as_rows(value, len(lead)) for key, value in of_head.items()}
@@ -54,10 +55,23 @@ class Artifact:
             outputs |= given
         return outputs
 
-    def _call(self, function: Any, inputs: Tensors, names: Sequence[str]) -> dict[str, Any]:
+    def _call(self, head: str, inputs: Tensors, names: Sequence[str]) -> dict[str, Any]:
+        """The root for "", or a head; traced once, which eagerly each shape is anew."""
         import tensorflow as tf
 
-        outputs = function({name: tf.constant(inputs[name]) for name in names}, training=False)
+        tensors = {name: tf.constant(inputs[name]) for name in names}
+        if head not in self._traced:
+            function = getattr(self.root, head) if head else self.root
+            specs = {
+                name: tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)
+                for name, tensor in tensors.items()
+            }
+            self._traced[head] = tf.function(
+                lambda given: function(given, training=False),
+                input_signature=[specs],
+                autograph=False,
+            )
+        outputs = self._traced[head](tensors)
         return {
             key: [each.numpy() for each in value] if key == "encoder_outputs" else value.numpy()
             for key, value in outputs.items()
