@@ -31,7 +31,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 from inputs import make_inputs, make_texts
 
 _OF_TEXTS = ("preprocessing", "text")
-_SHORT = 10.0  # seconds of a first call, below which a second one is no matter
+_SHORT = 10.0  # seconds of a first call, below which a second one does not matter
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ Entry = Mapping[str, Any]
 Spread = tuple[float, float, float]  # lowest, median, highest
 
 PACKAGES = ("tensorflow", "tf-models-official", "torch", "transformers")
-_SEVERAL = 1.02  # ratios nearer to 1 are no difference
+_SEVERAL = 1.02  # ratios nearer to 1 do not count as different
 _SHOWN = 0.01  # of the time: kernels with less are counted together
 _SHAPES = tuple(Task("encoder", *shape) for shape in ((1, 128), (8, 128), (32, 128), (32, 512)))
 _NOTES = f"""\

@@ -14,7 +14,7 @@
 Each combination of the axes' values is a card. `cells` adds values to some of them. A text that is
 one field and nothing else (`"{L}"`) becomes the value itself: a number, a list, a mapping. Where a
 cell has no value for a field, what holds the field is left out: the item if it is in a list, the
-key otherwise. Braces that are no fields are written twice.
+key otherwise. Braces that do not begin a field are written twice.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def torch_source(
       storages: key -> where the storage's bytes are, for all that `value` names.
 
     Raises:
-      CheckpointError: there is no state dict, or it holds what is no tensor.
+      CheckpointError: there is no state dict, or it holds what is not a tensor.
     """
     tensors = lazy_tensors(path, select_state_dict(path, value), storages)
     layout = state_dict_layout(tensors)

@@ -33,7 +33,7 @@ _BYTES = (
 """Not text, or more of it than anyone expects."""
 SELF_TEST_STEPS = 2
 """The artifact is loaded, and has tokenized every text."""
-_MANY = 4  # one text of so many with other ids is no rare exception, whatever the reason
+_MANY = 4  # one text of so many with other ids is not a rare exception, whatever the reason
 
 
 class DifferentTokensError(HubexportError):

@@ -9,7 +9,7 @@ The evidence, for WordPiece vocabularies, in this order:
    mean something (a cased vocabulary of that size has hundreds). Between the two - fewer letters,
    or a handful of upper-case pieces among thousands, as people add by hand - there is no evidence.
 
-A SentencePiece model may fold case in its own normalizer, so its pieces are no evidence for what
+A SentencePiece model may fold case in its own normalizer, so its pieces are not evidence for what
 to do before it: only the flag and `tokenizer_config.json` count. (Upper case in them still speaks
 against a flag that asks for lower-casing.) Evidence that contradicts itself
 decides nothing. A flag always wins; what speaks against it is reported as a warning.

@@ -29,7 +29,7 @@ class Defined:
     Attributes:
       definition: the tokenizer.
       model_type: whose special tokens and packing it has.
-      lower_case: whether text is lower-cased; None where that is no question.
+      lower_case: whether text is lower-cased; None where that does not apply.
       reason: what decided it.
       warnings: sentences for the user.
     """

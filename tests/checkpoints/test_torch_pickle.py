@@ -340,7 +340,7 @@ NAMESPACES = {
     "made with a list of arguments": _NAMESPACE + b"]\x81.",
     "attributes of the class": _NAMESPACE + b"}X\x01\x00\x00\x00aNsb.",
     "slots": _NAMESPACE + b")\x81N}X\x01\x00\x00\x00aNs\x86b.",
-    "state that is no dict": _NAMESPACE + b")\x81K\x01b.",
+    "state that is not a dict": _NAMESPACE + b")\x81K\x01b.",
     "state that is None": _NAMESPACE + b")\x81Nb.",
     "state that is an OrderedDict": _NAMESPACE + b")\x81ccollections\nOrderedDict\n)Rb.",
     "state that is a Namespace": _NAMESPACE + b")\x81q\x01h\x01b.",

@@ -190,7 +190,7 @@ def write_checkpoint(
       model: of `build`. A RobertaForSequenceClassification is written as the head "mnli".
       layout: a key of `LAYOUTS`.
       heads: further heads, as `state_of` takes them.
-      legacy: in PyTorch's format before 1.6, which is no zip.
+      legacy: in PyTorch's format before 1.6, which is not a zip.
       optimizer: with the state of the optimizer, as the files of a training have it.
       **changed: settings that are to be others.
     """

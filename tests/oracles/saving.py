@@ -83,7 +83,7 @@ def save_sharded_bin(model: transformers.PreTrainedModel, directory: Path) -> Pa
 
 
 def save_legacy_bin(model: transformers.PreTrainedModel, directory: Path) -> Path:
-    """PyTorch's format before 1.6, which is no zip."""
+    """PyTorch's format before 1.6, which is not a zip."""
     write_config(model, directory, "config.json")
     _torch_save(model.state_dict(), directory, _use_new_zipfile_serialization=False)
     return directory

@@ -45,7 +45,7 @@ def test_packages_of():
     assert ops.packages_of(names) == {
         "tensorflow": ["MatMul"],
         "tensorflow-text": ["CaseFoldUTF8", "RegexSplitWithOffsets"],
-        "unknown": ["TFText>NoSuchOp"],  # its name is no evidence
+        "unknown": ["TFText>NoSuchOp"],  # its name is not evidence
     }
     assert ops.packages_of([]) == {}
 

@@ -144,7 +144,7 @@ def test_sub_objects(reusable):
 
 def test_ops_and_packages(reusable):
     assert reusable.packages["tensorflow-text"] == ["CaseFoldUTF8"]
-    assert "unknown" not in reusable.packages  # calls of the library's functions are no ops
+    assert "unknown" not in reusable.packages  # calls of the library's functions are not ops
     assert reusable.ops["MatMul"] >= 3  # two traces and the head
     assert list(reusable.ops) == sorted(reusable.ops)
     assert reusable.record()["required_ops"] == {"tensorflow-text": ["CaseFoldUTF8"]}

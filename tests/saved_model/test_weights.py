@@ -122,7 +122,7 @@ def test_a_tensor_that_cannot_be_read(saved):
     broken = Value((4,), ComputedTensor("x", (4,), "float32", compute), AS_IS)
     with pytest.raises(CheckpointError, match="is damaged"):
         fill(saved, {"dense/kernel": value(KERNEL), "dense/bias": broken})
-    # What is left is no bundle that could be taken for a complete one.
+    # What is left is not a bundle that could be taken for a complete one.
     assert not (saved / "variables" / "variables.index").exists()
 
 

@@ -262,7 +262,7 @@ def test_records_that_are_damaged(tmp_path, record):
 
 
 def test_names_that_hold_dots(tmp_path):
-    """`model.ckpt-100` is no file of the suffix `.ckpt-100`."""
+    """`model.ckpt-100` is not a file with the suffix `.ckpt-100`."""
     write(tmp_path / "model.ckpt-100", {"a": np.float32([4])})
     write(tmp_path / "model.ckpt", {"a": np.float32([3])})
     for name, expected in (("model.ckpt-100", 4), ("model.ckpt", 3)):

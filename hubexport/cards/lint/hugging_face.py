@@ -92,7 +92,7 @@ def check_card(text: str) -> list[Finding]:
 
 
 def _listed(value: Any) -> list[str]:
-    """The texts that a value is or lists; what is no text is left out."""
+    """The texts that a value is or lists; what is not text is left out."""
     items = value if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, str)]
 
@@ -208,7 +208,7 @@ def _is_texts(value: Any) -> bool:
 
 
 def _offender(value: Any) -> Any:
-    """Of a list the first that is no text, of all else the value itself."""
+    """Of a list the first that is not text, of all else the value itself."""
     items = value if isinstance(value, list) else [value]
     return next((item for item in items if not isinstance(item, str)), value)
 

@@ -34,7 +34,7 @@ _VARIABLES = {
 _SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hubexport",
-    "text.parse_math": False,  # a name with two dollar signs is no formula
+    "text.parse_math": False,  # a name with two dollar signs is not a formula
     "font.size": 11,
     "text.color": INK,
     "axes.labelcolor": QUIET,
@@ -115,7 +115,7 @@ def as_svg(figure: Figure, name: str, title: str, description: str) -> Markup:
 
 
 def power_of_ten(value: float) -> str:
-    """1e-07 as 10⁻⁷; what is no power of ten, with its factor."""
+    """1e-07 as 10⁻⁷; what is not a power of ten, with its factor."""
     exponent = math.floor(math.log10(value) + 1e-9)
     factor = round(value / 10**exponent)
     power = "10" + str(exponent).translate(_SUPERSCRIPTS)

@@ -34,7 +34,7 @@ def render_site(
 
     Raises:
       HubexportError: a package is missing that drawings or colours of code need.
-      ValueError: two pages would have the same path, or a name is no path.
+      ValueError: two pages would have the same path, or a name is not a path.
     """
     directory = templates / "html"
     site = _Site(catalogue, summarize(catalogue, records), body, views.environment(directory))

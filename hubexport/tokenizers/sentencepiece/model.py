@@ -72,7 +72,7 @@ def read_sentencepiece(path: str | Path) -> SentencePieceModel:
 
     Raises:
       VocabularyError: the file cannot be read, is no SentencePiece model, or is one whose pieces
-        cannot be used: not UTF-8, empty, duplicates, no unknown piece, scores that are no numbers.
+        cannot be used: not UTF-8, empty, duplicates, no unknown piece, scores that are not numbers.
     """
     path = Path(path)
     try:

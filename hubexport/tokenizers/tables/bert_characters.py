@@ -73,7 +73,7 @@ def cjk() -> frozenset[int]:
 def reordered() -> frozenset[int]:
     """Code points that NFD may reorder among their neighbours, and that are not dropped.
 
-    They have a combining class but are no non-spacing marks of the package, so that
+    They have a combining class but are not non-spacing marks to the package, so that
     `normalized` (with strip_accents) leaves two of them in the order of the text where NFD swaps
     them.
     """

@@ -22,7 +22,7 @@ from hubexport.tokenizers.tables.sentencepiece_characters import sentencepiece_c
 
 WORD = "\u2581"
 """Stands for the space in front of a word."""
-_SHORT = 6  # clusters of so many bytes and more are no keys
+_SHORT = 6  # clusters of so many bytes and more are not keys
 # Where unknown characters are found one by one; none is assigned in other planes.
 _PLANES = [*range(0x40000), *range(0xE0000, 0xE1000)]
 _NONCHARACTERS = [chr(c) for c in (0xFFFD, *range(0xFDD0, 0xFDF0), 0xFFFE, 0xFFFF)]
@@ -159,7 +159,7 @@ class _Rules:
     """Attributes:
 
     present, steps: see `Clusters`; no steps if no short cluster is treated as a whole.
-    pairs: two or three characters -> replacement, of clusters whose base is no key by itself.
+    pairs: two or three characters -> replacement, of clusters whose base is not a key by itself.
     """
 
     present: str = ""

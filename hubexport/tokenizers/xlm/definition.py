@@ -54,7 +54,7 @@ def read_xlm(
 
     Raises:
       ConfigurationError: the language has no rules that a graph can follow.
-      VocabularyError: a file cannot be read or is no such file, or its merges cannot be followed.
+      VocabularyError: a file cannot be read or has another form, or its merges cannot be followed.
     """
     if language == PRETOKENIZED:
         language = None

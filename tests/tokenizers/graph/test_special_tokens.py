@@ -140,7 +140,7 @@ def test_tokenize_is_tokenize_with_offsets_without_offsets():
         ("a \u00a0<both>\n b", [97, 304, 98]),
         ("<sep> <mask>", [303, 302]),
         ("<S>", [60, 83, 62]),
-        ("xyz", [120, 121, 122]),  # "[a-z]+" is no expression
+        ("xyz", [120, 121, 122]),  # "[a-z]+" is not an expression
         ("", []),
     ],
 )

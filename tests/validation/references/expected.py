@@ -45,7 +45,7 @@ def assert_outputs(path: Path, expected: Expected, least: float = 0.02) -> Refer
         for output, value in wanted.items():
             found = reference.output(name, output)
             assert found.dtype == np.float32
-            # One score of one row is no variety.
+            # One score of one row is not variety.
             assert np.ptp(found) >= least or found.size == 1, f"{name}: {output} hardly varies"
             np.testing.assert_allclose(found, value, rtol=0, atol=TOLERANCE, err_msg=output)
     return reference

@@ -9,7 +9,7 @@ writes bert_characters.json. Code points are hexadecimal; "a-b" is a range.
     without_marks code point -> its NFD without non-spacing marks, where that differs; without
                   Hangul syllables, which decompose by a rule, and the marks themselves
     marks         non-spacing marks, which NFD without them drops
-    reordered     code points with a combining class that are no such marks
+    reordered     code points with a combining class that are not such marks
 """
 
 from __future__ import annotations
