@@ -74,7 +74,7 @@ MODELS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     scope="module",
     params=[
         "xlm-roberta, masked",
-        "distilbert, pairs",
+        pytest.param("distilbert, pairs", marks=pytest.mark.exhaustive),
         pytest.param("roberta, pairs", marks=pytest.mark.exhaustive),
     ],
 )

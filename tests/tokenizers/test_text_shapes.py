@@ -38,10 +38,9 @@ TEXTS = [
     scope="module",
     params=[
         "wordpiece",
-        "sentencepiece",
         *(
             pytest.param(kind, marks=pytest.mark.exhaustive)
-            for kind in ("byte_level_bpe", "bpe", "xlm", "transformer_xl", "tfhub")
+            for kind in ("sentencepiece", "byte_level_bpe", "bpe", "xlm", "transformer_xl", "tfhub")
         ),
     ],
 )

@@ -19,6 +19,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from tests.oracles import fairseq, families, saving
+from tests.tiers import examples
 
 POOLED = ("pooled_output", "default")
 CLASSES = {
@@ -29,6 +30,7 @@ CLASSES = {
     "DistilBertForSequenceClassification": ("interface", "numerics", "training"),
 }
 """Class of transformers -> the gates that are run: each family, and each head in some family."""
+ALWAYS = ("RobertaForMaskedLM", "BertForMultipleChoice", "DistilBertForSequenceClassification")
 
 FURTHER = {
     "BertForTokenClassification": TRAINED,
@@ -45,7 +47,7 @@ FURTHER = {
 
 
 @pytest.mark.parametrize(("name", "gates"), [
-    *CLASSES.items(),
+    *examples(CLASSES.items(), ALWAYS),
     *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in FURTHER.items()),
 ])  # fmt: skip
 def test_every_gate(name: str, gates: Sequence[str], tmp_path: Path) -> None:

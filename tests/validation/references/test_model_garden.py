@@ -109,7 +109,7 @@ LAYOUTS: list[tuple[str, str, str, tuple[str, ...], dict[str, Any]]] = [
 """Encoder, how it is saved, configuration file, heads that are in the checkpoint, and options."""
 
 
-SOME = ("functional older", "functional trainer", "v2 pretrainer=", "talking_heads model=")
+SOME = ("functional older", "v2 pretrainer=", "talking_heads model=")
 """Each encoder, and the layouts that differ most; the others are of the exhaustive tier."""
 
 
