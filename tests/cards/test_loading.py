@@ -49,11 +49,11 @@ def test_files_that_are_no_cards(tmp_path: Path, content: bytes, line: int, mess
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(CardError, match="cannot be read|holds no"):
+        with pytest.raises(CardError, match=r"cannot be read|holds no"):
             load_cards(path)
     write(tmp_path, PUBLISHER)
     write(tmp_path / "other.yml", PUBLISHER)
-    with pytest.raises(CardError, match="other.yml.*\\.yaml"):
+    with pytest.raises(CardError, match=r"other\.yml.*\.yaml"):
         load_cards(tmp_path)
 
 

@@ -213,7 +213,7 @@ class TestIndexWithoutData:
 
     def test_reading_says_what_is_missing(self, bare):
         (tensor,) = open_tensorflow(bare).tensors.values()
-        with pytest.raises(CheckpointError, match="x.data-00000-of-00001"):
+        with pytest.raises(CheckpointError, match=r"x.data-00000-of-00001"):
             tensor.read()
 
 

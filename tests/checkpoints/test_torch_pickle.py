@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import io
 import os
 import pickle
@@ -294,18 +295,18 @@ def test_code_is_not_run(tmp_path, zipped, protocol):
 
 @FORMATS
 def test_whole_modules_are_refused(tmp_path, zipped):
-    with pytest.raises(UnsafeCheckpointError, match="torch.nn.modules.linear.Linear"):
+    with pytest.raises(UnsafeCheckpointError, match=r"torch.nn.modules.linear.Linear"):
         open_torch(save(torch.nn.Linear(1, 1), tmp_path / "x", zipped))
 
 
 def test_plain_pickles(tmp_path):
     path = tmp_path / "x.bin"
     path.write_bytes(pickle.dumps(Runs(os.system, "false")))
-    with pytest.raises(UnsafeCheckpointError, match="posix.system"):
+    with pytest.raises(UnsafeCheckpointError, match=r"posix.system"):
         open_torch(path)
     for value in ({"w": 1}, collections.OrderedDict(), 5, [MAGIC_NUMBER]):
         path.write_bytes(pickle.dumps(value))
-        with pytest.raises(CheckpointError, match="not a file written by torch.save"):
+        with pytest.raises(CheckpointError, match=r"not a file written by torch.save"):
             open_torch(path)
 
 
@@ -400,7 +401,7 @@ def test_gadgets_through_allowed_names(tmp_path, around, name):
 @pytest.mark.parametrize("around", [zip_around, legacy_around])
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_namespaces_that_are_more_than_attributes(tmp_path, around, name):
-    with pytest.raises(UnsafeCheckpointError, match="Namespace|INST|OBJ|ArgumentParser"):
+    with pytest.raises(UnsafeCheckpointError, match=r"Namespace|INST|OBJ|ArgumentParser"):
         open_torch(around(tmp_path / "x", NAMESPACES[name]))
 
 
@@ -514,7 +515,7 @@ def test_other_files(tmp_path):
             open_torch(path)
     with zipfile.ZipFile(path, "w") as opened:
         opened.writestr("config.json", "{}")
-    with pytest.raises(CheckpointError, match="a zip file of config.json"):
+    with pytest.raises(CheckpointError, match=r"a zip file of config.json"):
         open_torch(path)
     zip_around(path, tensor_pickle(), {"0": bytes(8)})
     with zipfile.ZipFile(path, "a") as opened:
@@ -541,10 +542,8 @@ def test_fuzz(tmp_path, zipped):
         for _ in range(rng.choice((1, 1, 4))):
             damaged[rng.randrange(len(good))] ^= rng.randrange(1, 256)
         path.write_bytes(damaged)
-        try:
+        with contextlib.suppress(CheckpointError):
             read_all(path)
-        except CheckpointError:
-            pass
 
 
 def test_flipped_bit_in_a_tensor(tmp_path):

@@ -200,7 +200,7 @@ class TestFailure:
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
         monkeypatch.setattr(os, "fsync", fsync)
-        with pytest.raises(ExportPathError, match="(?s)quota exceeded.*free: "):
+        with pytest.raises(ExportPathError, match=r"(?s)quota exceeded.*free: "):
             export(old, overwrite=True)
         assert tree(tmp_path) == before
 

@@ -66,7 +66,7 @@ def test_one_result() -> None:
     ],
 )
 def test_signatures_that_are_not_understood(text: str) -> None:
-    with pytest.raises(ValueError, match="no function|not closed|of the type"):
+    with pytest.raises(ValueError, match=r"no function|not closed|of the type"):
         program_text.signature(text)
 
 

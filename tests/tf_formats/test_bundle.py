@@ -241,7 +241,7 @@ def test_headers_that_are_refused(tmp_path, header):
     if header is not None:
         records[b""] = protos.BundleHeader(**header).SerializeToString()
     table.write_table(tmp_path / "model.index", records)
-    with pytest.raises(CheckpointError, match="model.index"):
+    with pytest.raises(CheckpointError, match=r"model.index"):
         bundle.read_bundle(tmp_path / "model")
 
 

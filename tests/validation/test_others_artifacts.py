@@ -156,7 +156,7 @@ def test_by_hand(by_hand: Path, written: Written) -> None:
 
 def test_by_hand_of_sizes_that_nothing_tells(by_hand: Path) -> None:
     """Its variables are called otherwise, and there is no reference."""
-    with pytest.raises(HubexportError, match="sizes of the model are not known(.|\n)*--reference"):
+    with pytest.raises(HubexportError, match=r"sizes of the model are not known(.|\n)*--reference"):
         validated(by_hand, None)
 
 

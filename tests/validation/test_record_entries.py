@@ -214,7 +214,7 @@ def test_of_another_artifact(name: str, artifact: Path) -> None:
 def test_parts_that_only_one_of_them_has(artifact: Path) -> None:
     made = report(artifact)
     (artifact / "assets" / "vocab.txt").unlink()
-    with pytest.raises(HubexportError, match="assets .*, here absent"):
+    with pytest.raises(HubexportError, match=r"assets .*, here absent"):
         add_to_record(artifact, [made])
 
 
