@@ -7,6 +7,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # What the tests' packages were, where this Python's are known; `make CONSTRAINTS= test` takes the newest.
 CONSTRAINTS ?= $(wildcard tests/constraints-py$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt)
 
+# Files in the order of tests/conftest.py, not of their numbers of tests.
+XDIST := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+
 .PHONY: help demo test test-exhaustive lint smoke benchmark docs package clean
 
 help:
@@ -46,10 +49,10 @@ demo: $(ENVS)/demo/done
 	$(ENVS)/demo/bin/python examples/similar_sentences.py
 
 test: $(ENVS)/test/done
-	$(ENVS)/test/bin/python -m pytest --numprocesses=auto --dist=loadfile
+	$(ENVS)/test/bin/python -m pytest $(XDIST)
 
 test-exhaustive: $(ENVS)/test/done
-	$(ENVS)/test/bin/python -m pytest --numprocesses=auto --dist=loadfile -m exhaustive
+	$(ENVS)/test/bin/python -m pytest $(XDIST) -m exhaustive
 
 lint: $(ENVS)/test/done
 	$(ENVS)/test/bin/ruff check .

@@ -22,6 +22,32 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tracing makes many objects, all of which live: looking for garbage that often finds none.
 gc.set_threshold(100_000, 50, 50)
 
+HERE = Path(__file__).parent
+LONG = (
+    "cards/site/test_pages_in_browser.py",
+    "test_against_model_garden.py",
+    "cards/rendering/test_snippets.py",
+    "validation/gates/test_preprocessor.py",
+    "commands/test_validate_command.py",
+    "tokenizers/test_exported.py",
+    "validation/gates/test_end_to_end.py",
+    "validation/test_planted_networks.py",
+    "test_encoder_artifact.py",
+    "validation/pjrt/test_run.py",
+    "networks/test_variable_dtype.py",
+    "test_against_hugging_face.py",
+    "test_against_every_class.py",
+    "validation/references/test_model_garden.py",
+    "networks/test_precision.py",
+    "validation/test_planted_families.py",
+    "validation/test_others_artifacts.py",
+    "exporting/test_validation.py",
+    "test_docs.py",
+    "commands/test_quiet.py",
+    "test_head_artifacts.py",
+)
+"""Files that take half a minute or more, in either tier, the longest first."""
+
 _MADE: list[tuple[Path, Server]] = []
 
 
@@ -31,6 +57,13 @@ def pytest_configure(config: pytest.Config) -> None:
         directory = Path(tempfile.mkdtemp(prefix="hubexport-tests-"))
         os.environ[VARIABLE] = str(directory)
         _MADE.append((directory, Server(directory)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long files come first where several processes share them: none is left alone at the end."""
+    if hasattr(config, "workerinput"):
+        rank = {name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: rank.get(str(item.path.relative_to(HERE)), len(LONG)))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -274,33 +274,34 @@ PLANTED: dict[str, Fault] = {
         {"interface", "numerics"},
         ("default is pooled_output", "the last layer is sequence_output"),
     ),
-    "default missing": Fault(
-        (outputs(lambda given: {k: v for k, v in given.items() if k != "default"}),),
-        {"interface", "numerics"},
-        ("default",),
-    ),
-    "a layer missing, an output of float16": Fault(
+    "default and a layer missing, an output of float16": Fault(
         (
             outputs(
-                lambda given: _float16({**given, "encoder_outputs": given["encoder_outputs"][1:]})
+                lambda given: _float16(
+                    {
+                        "sequence_output": given["sequence_output"],
+                        "pooled_output": given["pooled_output"],
+                        "encoder_outputs": given["encoder_outputs"][1:],
+                    }
+                )
             ),
         ),
         {"interface", "numerics"},
-        ("number of encoder_outputs", "pooled_output: dtype"),
+        (": outputs", "number of encoder_outputs", "pooled_output: dtype"),
     ),
     "batches of one only": Fault(
         (fixed_batch,), {"interface", "numerics", "batch", "determinism"}, ("ragged",)
     ),
     "of the interface": Fault(
-        (positions_clamped, variable_is_not_trainable, no_signature),
+        (positions_clamped, variable_is_not_trainable, no_signature, losses_missing),
         {"interface"},
         (
             "a sequence of 13 tokens is refused",
             "all variables are trainable",
             "signature serving_default",
+            "regularization_losses",
         ),
     ),
-    "no regularization_losses": Fault((losses_missing,), {"interface"}, ("regularization_losses",)),
 }
 
 

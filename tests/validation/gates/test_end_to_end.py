@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ pytest.importorskip("tensorflow_text")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from hubexport.validation.artifact import LoadedEncoder  # noqa: E402
 from hubexport.validation.cases import Case  # noqa: E402
+from hubexport.validation.context import Context  # noqa: E402
 from hubexport.validation.gates import end_to_end  # noqa: E402
 from hubexport.validation.reference_file import (  # noqa: E402
     Provenance,
@@ -98,8 +101,20 @@ def reference(work: Path) -> Reference:
     return read_reference(work / "reference")
 
 
+def with_encoder(work: Path, preprocessor: Path, **options: Any) -> Context:
+    """A validation of both, whose encoder is loaded once for all."""
+    given = context(work / "encoder", preprocessor, **options)
+    given.__dict__["encoder"] = _loaded(work / "encoder")
+    return given
+
+
+@functools.cache
+def _loaded(encoder: Path) -> LoadedEncoder:
+    return context(encoder).encoder
+
+
 def run(work: Path, preprocessor: str = "preprocessor", **options: Any) -> Any:
-    return end_to_end.run(context(work / "encoder", work / preprocessor, **options))
+    return end_to_end.run(with_encoder(work, work / preprocessor, **options))
 
 
 def test_the_pipeline_is_that_of_transformers(work: Path, reference: Reference) -> None:
@@ -158,14 +173,14 @@ def test_a_default_length_beyond_the_positions_does_not_fit(work: Path) -> None:
 
 
 def test_types_that_the_encoder_lacks_do_not_fit(work: Path) -> None:
-    given = context(work / "encoder", work / "preprocessor")
+    given = with_encoder(work, work / "preprocessor")
     given.__dict__["sizes"] = {**copy.copy(given.sizes), "type_vocab_size": 1}
     assert failed(end_to_end.run(given)) == {"input_type_ids, of the encoder's types"}
 
 
 def test_types_that_the_encoder_ignores_fit(work: Path) -> None:
     """A preprocessor of pairs is of use to an encoder of single texts, too."""
-    given = context(work / "encoder", work / "preprocessor")
+    given = with_encoder(work, work / "preprocessor")
     given.__dict__["sizes"] = {**given.sizes, "type_vocab_size": 1}
     conventions = {**given.conventions, "ignored_inputs": ["input_type_ids"]}
     given.record = {**(given.record or {}), "conventions": conventions}
@@ -176,7 +191,7 @@ def test_types_that_the_encoder_ignores_fit(work: Path) -> None:
 
 def of_any_side(work: Path, preprocessor: Path, pad_token_id: int) -> Any:
     """`run` with a record that takes padding on both sides, its tokens told from padding by id."""
-    given = context(work / "encoder", preprocessor)
+    given = with_encoder(work, preprocessor)
     assert given.record is not None
     given.record = {
         **given.record,
