@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hubexport import cli
 from hubexport.validation.cases import ENCODER_INPUTS
 from hubexport.validation.reference_file import read_reference
 from tests import tiny
@@ -50,31 +51,41 @@ def test_help_imports_nothing_heavy() -> None:
         assert flag in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["--source=transformers", "--output=x"], 2, "--checkpoint"),
-        (["--source=jax", "--checkpoint=x", "--output=x"], 2, "invalid choice"),
-        (["--source=file", "--checkpoint=x", "--output=x"], 2, "needs: --outputs"),
-        (["--source=model_garden", "--checkpoint=x", "--output=x"], 1, "no checkpoint at"),
-        (["--source=transformers", "--checkpoint=x", "--output=."], 1, "something at --output"),
-    ],
-)
-def test_errors_import_nothing_heavy(arguments: list[str], code: int, message: str) -> None:
-    done = light(*arguments)
-    assert done.returncode == code
-    assert message in done.stderr
+WRONG: list[tuple[list[str], int, str]] = [
+    (["--source=transformers", "--output=x"], 2, "--checkpoint"),
+    (["--source=jax", "--checkpoint=x", "--output=x"], 2, "invalid choice"),
+    (["--source=file", "--checkpoint=x", "--output=x"], 2, "needs: --outputs"),
+    (["--source=model_garden", "--checkpoint=x", "--output=x"], 1, "no checkpoint at"),
+    (["--source=transformers", "--checkpoint=x", "--output=."], 1, "something at --output"),
+]
+
+
+def test_errors_import_nothing_heavy() -> None:
+    """One after the other in one process; what each says is between the codes."""
+    codes = [
+        f"sys.argv[1:] = {['reference', *arguments]}\ntry:\n    code = cli.run(sys.argv[1:])\n"
+        "except SystemExit as stopped:\n    code = stopped.code\n"
+        "print(f'code {code}', file=sys.stderr, flush=True)\n"
+        for arguments, _, _ in WRONG
+    ]
+    program = "import sys\nfrom hubexport import cli\n" + "".join(codes) + LIGHT
+    done = run("--help", program=("-c", program))
     assert done.stdout.endswith("imported:\n")
+    said = done.stderr
+    for _, code, message in WRONG:
+        part, separator, said = said.partition(f"code {code}\n")
+        assert separator and message in part
 
 
-def test_transformers(tmp_path: Path) -> None:
+def test_transformers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("transformers")
     from tests.oracles import hugging_face
 
     model = hugging_face.build("BertForPreTraining")
     checkpoint = hugging_face.save_safetensors(model, tmp_path / "model")
     output = tmp_path / "out" / "reference.safetensors"
-    done = run("--source=transformers", f"--checkpoint={checkpoint}", f"--output={output}")
+    arguments = ("--source=transformers", f"--checkpoint={checkpoint}", f"--output={output}")
+    done = run(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # neither bars nor load reports
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
@@ -87,9 +98,8 @@ def test_transformers(tmp_path: Path) -> None:
     expected = hugging_face.expected_outputs(model, inputs)
     for name in ("sequence_output", "pooled_output", "mlm_logits", "nsp_logits"):
         np.testing.assert_allclose(reference.output("ragged", name), expected[name], atol=1e-5)
-    again = run("--source=transformers", f"--checkpoint={checkpoint}", f"--output={output}")
-    assert again.returncode == 1
-    assert "--overwrite" in again.stderr
+    assert cli.run(["reference", *arguments]) == 1
+    assert "--overwrite" in capsys.readouterr().err
 
 
 @pytest.mark.exhaustive

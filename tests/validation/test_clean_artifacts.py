@@ -40,7 +40,9 @@ def test_every_file_format(saver: str, hf: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [
-    {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5},
+    pytest.param(
+        {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5}, marks=pytest.mark.exhaustive
+    ),
     pytest.param({"hidden_act": "relu"}, marks=pytest.mark.exhaustive),
 ], ids=str)  # fmt: skip
 def test_formulas_of_the_configuration(config: dict[str, Any], hf: Any, tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def without_pooler(hf: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     "mean",
     pytest.param("cls", marks=pytest.mark.exhaustive),
     pytest.param("identity", marks=pytest.mark.exhaustive),
-    "untrained",
+    pytest.param("untrained", marks=pytest.mark.exhaustive),
 ])  # fmt: skip
 def test_without_pooler(pooler: str, without_pooler: tuple[Path, Path], tmp_path: Path) -> None:
     """Of a random pooler there is no reference: then the other outputs are compared."""
