@@ -251,6 +251,7 @@ def test_every_form_of_configuration_says_the_same(
         "pad_token_id": 0,
         "dtype": "float32",
         "variable_dtype": "float32",
+        "padding": "compute",
     }
 
 

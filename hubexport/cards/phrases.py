@@ -66,6 +66,11 @@ ACTIVATIONS: Mapping[str, str] = {
     "relu": "ReLU",
 }
 
+PADDINGS: Mapping[str, str] = {
+    "compute": "computed as tokens are",
+    "skip": "skipped: outputs are 0 there",
+}
+
 TRUNCATIONS: Mapping[str, str] = {
     "round_robin": "sharing the space evenly between segments that do not fit",
     "longest_first": "truncating the longest segment first where they do not fit",

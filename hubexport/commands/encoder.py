@@ -21,7 +21,7 @@ from hubexport.exporting.encoder import export_encoder
 from hubexport.families.heads import INTERFACES
 from hubexport.families.registry import families
 from hubexport.lean_tensorflow import lean_tensorflow
-from hubexport.networks.config import ACTIVATIONS, DTYPES
+from hubexport.networks.config import ACTIVATIONS, DTYPES, PADDINGS
 from hubexport.poolers import FLAG_VALUES, POOLERS
 
 HELP = "export a text encoder SavedModel, with its heads, from a checkpoint"
@@ -107,6 +107,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="dtype in which variables of dense layers are stored: float32, or, for inference, "
         "that of --dtype, which halves their memory and gives the same outputs",
     )  # fmt: skip
+    parser.add_argument(
+        "--padding", choices=PADDINGS, default="compute",
+        help="compute: compute every position; skip: compute tokens only, which is faster for "
+        "short texts; outputs are then 0 at padding",
+    )  # fmt: skip
     override = "overrides the layout and the configuration"
     parser.add_argument("--hidden_act", choices=ACTIVATIONS, help=f"activation; {override}")
     parser.add_argument("--layer_norm_eps", type=float, help=override)
@@ -177,7 +182,8 @@ def _summary(arguments: argparse.Namespace, record: dict[str, Any], seconds: flo
         f"architecture L={a['num_hidden_layers']} H={a['hidden_size']} "
         f"A={a['num_attention_heads']}, {a['hidden_act']}, epsilon {a['layer_norm_eps']:g}, "
         f"{a['max_position_embeddings']} positions, computes in {a['dtype']}"
-        + ("" if a["variable_dtype"] == "float32" else f", stored in {a['variable_dtype']}"),
+        + ("" if a["variable_dtype"] == "float32" else f", stored in {a['variable_dtype']}")
+        + (", skips padding" if a["padding"] == "skip" else ""),
         f"parameters   {a['num_parameters']:,} in {len(record['tensors'])} variables",
         f"heads        {', '.join(heads) or 'none'}",
         f"pooler       {pooler['pooled_output']}{default_is}",

@@ -45,6 +45,7 @@ def export_encoder(
     language: str | None = None,
     dtype: str = "float32",
     variable_dtype: str = "float32",
+    padding: str = "compute",
     hidden_act: str | None = None,
     layer_norm_eps: float | None = None,
     hidden_dropout_prob: float | None = None,
@@ -81,6 +82,8 @@ def export_encoder(
         are cast to `dtype` before anything is computed with them, so that outputs are the same to
         the bit; stored so, they take half the memory and need no cast. For inference: in training,
         steps that are small beside a weight would be lost.
+      padding: "skip" computes tokens only, so that a short text costs what its tokens cost and not
+        what it is padded to, and gives zeros at padding; "compute" computes every position.
       hidden_act: replaces what layout and configuration say, as the four below do.
       layer_norm_eps: epsilon of all layer norms.
       hidden_dropout_prob: dropout in training, behind dense layers and embeddings.

@@ -130,8 +130,12 @@ def make_job(checkpoint: Path, options: EncoderOptions, tokenizer: TokenizerFile
         checkpoint, bert_config=options.bert_config, encoder_config=options.encoder_config
     )
     source, configuration = opened.source, opened.configuration
-    dtypes = {"dtype": options.dtype, "variable_dtype": options.variable_dtype}
-    model, evidence = opened.model(options.family, {**options.overrides(), **dtypes})
+    chosen = {
+        "dtype": options.dtype,
+        "variable_dtype": options.variable_dtype,
+        "padding": options.padding,
+    }
+    model, evidence = opened.model(options.family, {**options.overrides(), **chosen})
     # What is asked for replaces what the directory declares, supported or not.
     declares = pooler is None and source.layout == "hugging_face"
     sentence = read_pipeline(directory) if declares else None

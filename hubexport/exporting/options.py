@@ -38,6 +38,7 @@ class EncoderOptions:
     language: str | None = None
     dtype: str = "float32"
     variable_dtype: str = "float32"
+    padding: str = "compute"
     hidden_act: str | None = None
     layer_norm_eps: float | None = None
     hidden_dropout_prob: float | None = None

@@ -245,7 +245,8 @@ class Bert(Family):
         from hubexport.networks.embeddings import BertEmbeddings
         from hubexport.networks.transformer import Encoder
 
-        return Encoder(BertEmbeddings(self.config, variables), self.stack(variables))
+        embeddings = BertEmbeddings(self.config, variables)
+        return Encoder(self.config, embeddings, self.stack(variables))
 
     def stack(self, variables: Variables) -> Stack:
         """The blocks."""

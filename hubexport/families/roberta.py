@@ -188,7 +188,8 @@ class Roberta(Bert):
         from hubexport.networks.embeddings import PaddedPositionEmbeddings
         from hubexport.networks.transformer import Encoder
 
-        return Encoder(PaddedPositionEmbeddings(self.config, variables), self.stack(variables))
+        embeddings = PaddedPositionEmbeddings(self.config, variables)
+        return Encoder(self.config, embeddings, self.stack(variables))
 
 
 _WORDS = "sentence_encoder.embed_tokens.weight"

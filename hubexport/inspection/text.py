@@ -153,6 +153,8 @@ def _architecture(
         said = [f"activation {configured['hidden_act']}", f"epsilon {configured['layer_norm_eps']}"]
         if sizes["num_attention_heads"] is None:
             said.insert(0, f"attention heads {configured['num_attention_heads']}")
+        if configured.get("padding") == "skip":
+            said.append("padding skipped")
         yield _line("", f"{', '.join(said)} ({source})")
     elif sizes["num_attention_heads"] is None:
         yield _line("", "attention heads unknown: neither names nor shapes tell their number")

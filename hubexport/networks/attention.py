@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import Dense, dropout
+from hubexport.networks.padding import State, layout_of
 from hubexport.networks.variables import NamedVariables, in_dtype
 
 
-def mask_bias(input_mask: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+def mask_bias(mask: tf.Tensor) -> tf.Tensor:
     """[B, S] (1 = token, 0 = padding) -> float32 [B, 1, 1, S], to be added to attention scores.
 
     -1e9 as in Model Garden: exp() of it is 0, as with google-research/bert's -10000.
@@ -22,7 +22,8 @@ def mask_bias(input_mask: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     # "factored" scores plus a bias only in this order.
     # In a session, as TensorFlow Serving runs models, it knows of what is fed neither shape nor
     # rank, which it needs to; that of a reshape to four numbers it does know.
-    rows = tf.reshape(input_mask, tf.stack([shape[0], 1, 1, shape[1]]))
+    shape = tf.shape(mask)
+    rows = tf.reshape(mask, tf.stack([shape[0], 1, 1, shape[1]]))
     absent = 1.0 - tf.cast(rows, tf.float32)
     return tf.multiply(absent, -1e9, name="mask_bias")
 
@@ -72,40 +73,33 @@ class SelfAttention(tf.Module):
     def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
         super().__init__()
         c = config
-        self.heads, self.head_size = c.num_attention_heads, c.head_size
+        self.heads = c.num_attention_heads
         self.query = Dense(variables, f"{scope}/self/query", c.hidden_size, c.hidden_size)
         self.key = Dense(variables, f"{scope}/self/key", c.hidden_size, c.hidden_size)
         self.value = Dense(variables, f"{scope}/self/value", c.hidden_size, c.hidden_size)
         self.output = Dense(variables, f"{scope}/output/dense", c.hidden_size, c.hidden_size)
-        self.scales = ScoreScales.of(c)
+        self.scales, self.layout = ScoreScales.of(c), layout_of(c)
         self.attention_dropout_rate = c.attention_probs_dropout_prob
 
-    def __call__(self, x: tf.Tensor, state: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
+    def __call__(self, x: tf.Tensor, state: State, training: bool) -> tf.Tensor:
         """One attention layer.
 
         Args:
-          x: [B * S, H], in the network's dtype.
-          state: `bias`, up to [B, A, S, S], of `mask_bias`; `shape`, [2] int32, B and S.
+          x: rows, [N, H], in the network's dtype.
+          state: of the layout, and `bias`, of `mask_bias`.
           training: whether dropout is active.
 
         Returns:
-          [B * S, H], of x's dtype.
+          [N, H], of x's dtype.
         """
-        heads_shape = tf.concat([state["shape"], [self.heads, self.head_size]], axis=0)
-
-        # Transposed by einsum: tf.transpose of floats goes to oneDNN, which on CPUs takes 60 to 130
-        # microseconds for a sequence that Einsum's own transposition has done in 20 to 50.
-        def split_heads(rows: tf.Tensor) -> tf.Tensor:
-            return tf.einsum("bsad->basd", tf.reshape(rows, heads_shape))  # [B, A, S, D]
-
-        query = _scaled(self.query(x), self.scales.query)
-        scores = tf.matmul(split_heads(query), split_heads(self.key(x)), transpose_b=True)
+        split = self.layout.split
+        query = split(_scaled(self.query(x), self.scales.query), state)  # [B, A, S, D]
+        scores = tf.matmul(query, split(self.key(x), state), transpose_b=True)
         scores = _scaled(scores, self.scales.scores)  # [B, A, S, S]
         probabilities = self.probabilities(scores, state["bias"])
         probabilities = dropout(probabilities, self.attention_dropout_rate, training)
-        context = tf.matmul(probabilities, split_heads(self.value(x)))  # [B, A, S, D]
-        # x's shape, not [-1, H]: what is not known to be as large as x is not fused with it.
-        return self.output(tf.reshape(tf.einsum("basd->bsad", context), tf.shape(x)))
+        context = tf.matmul(probabilities, split(self.value(x), state))  # [B, A, S, D]
+        return self.output(self.layout.join(context, state, x))
 
     def probabilities(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Scores [B, A, S, S], of which `scales.widened` is still to be applied -> weights

@@ -10,6 +10,9 @@ ACTIVATIONS = ("gelu_tanh", "gelu_erf", "relu")
 DTYPES = ("float32", "bfloat16", "float16")
 """That a network can compute in."""
 
+PADDINGS = ("compute", "skip")
+"""What a network does with padding."""
+
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
@@ -26,6 +29,9 @@ class EncoderConfig:
       variable_dtype: "float32", or `dtype`: what the variables are stored in that are cast to
         `dtype` before anything is computed with them, which are dense layers'. All others are
         float32.
+      padding: of `PADDINGS`. With "skip", dense layers, norms and embeddings are computed for
+        tokens only, and outputs are 0 at padding; with "compute", for every position, and outputs
+        at padding are whatever the network makes of it.
     """
 
     vocab_size: int
@@ -43,6 +49,7 @@ class EncoderConfig:
     pad_token_id: int = 0
     dtype: str = "float32"
     variable_dtype: str = "float32"
+    padding: str = "compute"
 
     @property
     def head_size(self) -> int:
@@ -69,4 +76,6 @@ class EncoderConfig:
         elif self.variable_dtype not in ("float32", self.dtype):
             possible = " or ".join(dict.fromkeys(("float32", f"the dtype, {self.dtype}")))
             wrong.append(f"variable_dtype {self.variable_dtype!r}; {possible}")
+        if self.padding not in PADDINGS:
+            wrong.append(f"padding {self.padding!r}; {', '.join(PADDINGS)}")
         return wrong

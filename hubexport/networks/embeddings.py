@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import Dense, LayerNorm, dropout
+from hubexport.networks.padding import State, layout_of
 from hubexport.networks.variables import Variables
 
 
@@ -28,7 +29,7 @@ class BertEmbeddings(tf.Module):
     ):
         super().__init__()
         c, size = config, config.embedding_size
-        self.config = c
+        self.config, self.layout = c, layout_of(c)
         self.word_embeddings = variables("embeddings/word_embeddings", c.vocab_size, size)
         rows = position_rows or c.max_position_embeddings
         assert rows is not None
@@ -45,28 +46,29 @@ class BertEmbeddings(tf.Module):
             else None
         )
 
-    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
-        """The encoder's inputs, int32 [B, S] -> [B * S, H] in the network's dtype.
+    def __call__(self, inputs: Mapping[str, tf.Tensor], state: State, training: bool) -> tf.Tensor:
+        """The encoder's inputs, int32 [B, S] -> rows [N, H] in the network's dtype.
 
         Summed and normalized in float32: casting rows is cheap, casting tables is not.
         """
         c, size = self.config, self.config.embedding_size
         word_ids = inputs["input_word_ids"]
-        x = tf.gather(self.word_embeddings, word_ids)  # [B, S, E]
+        # [B, S, E], or rows as below
+        x = tf.gather(self.word_embeddings, self.layout.of_rows(word_ids, state))
         if self.token_type_embeddings is not None:
-            x = x + self.types(inputs["input_type_ids"])
-        x = tf.reshape(x + self.positions(word_ids), [-1, size])  # [B * S, E]
+            x = x + self.types(inputs["input_type_ids"], state)
+        x = tf.reshape(x + self.positions(word_ids, state), [-1, size])  # [N, E]
         x = dropout(tf.cast(self.norm(x), c.dtype), c.hidden_dropout_prob, training)
         return x if self.projection is None else self.projection(x)
 
-    def types(self, type_ids: tf.Tensor) -> tf.Tensor:
-        """Embeddings of token types [B, S]: [B, S, E], or what is added to all alike."""
-        return tf.gather(self.token_type_embeddings, type_ids)
+    def types(self, type_ids: tf.Tensor, state: State) -> tf.Tensor:
+        """Embeddings of token types [B, S]: of each row, or what is added to all alike."""
+        return tf.gather(self.token_type_embeddings, self.layout.of_rows(type_ids, state))
 
-    def positions(self, word_ids: tf.Tensor) -> tf.Tensor:
-        """Embeddings of the positions of ids [B, S]: [S, E], or [B, S, E]."""
+    def positions(self, word_ids: tf.Tensor, state: State) -> tf.Tensor:
+        """Embeddings of the positions of ids [B, S]: of each row, or what is added to them."""
         length = tf.shape(word_ids)[1]
-        return self.first_positions(length)
+        return self.layout.of_positions(self.first_positions(length), state)
 
     def first_positions(self, rows: tf.Tensor) -> tf.Tensor:
         """The first rows of the table: [rows, E].
@@ -89,12 +91,13 @@ class PaddedPositionEmbeddings(BertEmbeddings):
         assert config.max_position_embeddings is not None
         super().__init__(config, variables, position_rows=config.max_position_embeddings + 1)
 
-    def types(self, type_ids: tf.Tensor) -> tf.Tensor:
+    def types(self, type_ids: tf.Tensor, state: State) -> tf.Tensor:
         if self.config.type_vocab_size == 1:
             return tf.reshape(self.token_type_embeddings, [-1])  # [E]
-        return super().types(type_ids)
+        return super().types(type_ids, state)
 
-    def positions(self, word_ids: tf.Tensor) -> tf.Tensor:
+    def positions(self, word_ids: tf.Tensor, state: State) -> tf.Tensor:
         is_token = tf.cast(tf.not_equal(word_ids, self.config.pad_token_id), tf.int32)
         numbers = tf.cumsum(is_token, axis=1) * is_token  # [B, S]
-        return tf.gather(self.first_positions(tf.shape(word_ids)[1] + 1), numbers)
+        table = self.first_positions(tf.shape(word_ids)[1] + 1)
+        return tf.gather(table, self.layout.of_rows(numbers, state))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import ACTIVATIONS, Dense
+from hubexport.networks.padding import State
 from hubexport.networks.variables import NamedVariables
 
 
@@ -23,7 +22,7 @@ class FeedForward(tf.Module):
         self.output = Dense(variables, f"{scope}/output/dense", c.intermediate_size, c.hidden_size)
         self.activation = ACTIVATIONS[c.hidden_act]
 
-    def __call__(self, x: tf.Tensor, state: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
+    def __call__(self, x: tf.Tensor, state: State, training: bool) -> tf.Tensor:
         return self.output(self.hidden(x))
 
     def hidden(self, x: tf.Tensor) -> tf.Tensor:

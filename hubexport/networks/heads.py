@@ -66,7 +66,7 @@ class OutputLayer(tf.Module):
             f"{scope}/output_weights", place.classes, c.hidden_size, dense=True
         )
         self.bias = place.variables(f"{scope}/output_bias", place.classes)
-        self.dtype = c.dtype
+        self.dtype, self.layout = c.dtype, place.encoder.layout
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Rows [N, H] -> [N, classes]."""
@@ -74,11 +74,11 @@ class OutputLayer(tf.Module):
         logits = tf.matmul(tf.cast(x, self.dtype), weights, transpose_b=True)
         return tf.nn.bias_add(tf.cast(logits, tf.float32), self.bias)
 
-    def of_tokens(self, sequence: tf.Tensor) -> tf.Tensor:
-        """[B, S, H] -> [B, S, classes]."""
+    def of_tokens(self, sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """[B, S, H] and its mask -> [B, S, classes]."""
         logits = self(tf.reshape(sequence, [-1, sequence.shape[-1]]))  # [B * S, classes]
         shape = tf.concat([tf.shape(sequence)[:2], [logits.shape[-1]]], axis=0)
-        return tf.reshape(logits, shape)
+        return self.layout.at_padding(tf.reshape(logits, shape), mask)
 
 
 class MaskedLanguageModel(tf.Module):
@@ -133,14 +133,15 @@ class TokenClassifier(tf.Module):
         self.output = OutputLayer(place)
 
     def __call__(self, inputs: Tensors, outputs: Tensors) -> tuple[tf.Tensor, ...]:
-        return (self.output.of_tokens(outputs["sequence_output"]),)
+        return (self.output.of_tokens(outputs["sequence_output"], inputs["input_mask"]),)
 
 
 class SpanClassifier(TokenClassifier):
     """Scores of each token as a span's first and as its last, [B, S] each."""
 
     def __call__(self, inputs: Tensors, outputs: Tensors) -> tuple[tf.Tensor, ...]:
-        return tuple(tf.unstack(self.output.of_tokens(outputs["sequence_output"]), num=2, axis=2))
+        logits = self.output.of_tokens(outputs["sequence_output"], inputs["input_mask"])
+        return tuple(tf.unstack(logits, num=2, axis=2))
 
 
 HEADS: Mapping[str, Callable[[Place], Network]] = {

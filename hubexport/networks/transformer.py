@@ -8,19 +8,17 @@ from typing import Protocol
 import tensorflow as tf
 
 from hubexport.networks.attention import mask_bias
+from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import LayerNorm, dropout
+from hubexport.networks.padding import State, layout_of
 from hubexport.networks.variables import NamedVariables
 
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 """Keys of an encoder's inputs, each int32 [batch, sequence]."""
 
-State = Mapping[str, tf.Tensor]
-"""What is made of the inputs once for all blocks: `bias`, added to attention scores, up to
-[B, A, S, S]; `shape`, [2] int32, B and S; and what a family adds."""
-
 
 class Layer(Protocol):
-    """A part of a block: [B * S, H] -> [B * S, H]."""
+    """A part of a block: rows [N, H] -> [N, H]."""
 
     def __call__(self, x: tf.Tensor, state: State, training: bool) -> tf.Tensor: ...
 
@@ -84,7 +82,7 @@ class Stack:
         ]
 
     def __call__(self, x: tf.Tensor, state: State, training: bool) -> Iterator[tf.Tensor]:
-        """The output of each block, [B * S, H]."""
+        """The output of each block, rows [N, H]."""
         for block, weights in self._blocks:
             values = {name: tf.convert_to_tensor(weight) for name, weight in weights.items()}
             x = block(x, dict(state), values, training)
@@ -122,54 +120,59 @@ def _asked_for(
 
 
 class Embeddings(Protocol):
-    """Inputs int32 [B, S] -> [B * S, H]; output layers may be tied to its table of words."""
+    """Inputs int32 [B, S] -> rows [N, H]; output layers may be tied to its table of words."""
 
     word_embeddings: tf.Variable  # [V, E]
 
-    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor: ...
+    def __call__(
+        self, inputs: Mapping[str, tf.Tensor], state: State, training: bool
+    ) -> tf.Tensor: ...
 
 
-def masked_state(inputs: Mapping[str, tf.Tensor]) -> State:
-    """The state of attention to all tokens that the mask lets through."""
-    mask = inputs["input_mask"]
-    shape = tf.shape(inputs["input_word_ids"])  # [B, S]
-    return {"bias": mask_bias(mask, shape), "shape": shape}
+def masked_state(state: State) -> State:
+    """What attention needs to see all tokens that the mask lets through."""
+    return {**state, "bias": mask_bias(state["mask"])}
 
 
 class Encoder(tf.Module):
     """A stack of blocks over embeddings.
 
     Args:
+      config: says what is done with padding.
       embeddings: makes rows of inputs.
       blocks: the stack.
-      state: makes what all blocks share.
+      state: adds what all blocks share to the layout's.
       last: norm behind the last block, which networks of `PreNorm` end with.
     """
 
     def __init__(
         self,
+        config: EncoderConfig,
         embeddings: Embeddings,
         blocks: Stack,
-        state: Callable[[Mapping[str, tf.Tensor]], State] = masked_state,
+        state: Callable[[State], State] = masked_state,
         last: LayerNorm | None = None,
     ):
         super().__init__()
+        self.layout = layout_of(config)
         self.embeddings, self.blocks, self.state, self.last = embeddings, blocks, state, last
 
-    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool) -> list[tf.Tensor]:
+    def __call__(
+        self, inputs: Mapping[str, tf.Tensor], training: bool, *, portable: bool = False
+    ) -> list[tf.Tensor]:
         """The outputs of every block, the last one's normalized where the network ends so.
 
         Args:
           inputs: int32 [B, S] tensors of the keys in `INPUTS`.
           training: whether dropout is active.
+          portable: whether the graph must do without operations that converters do not know.
 
         Returns:
           One float32 [B, S, H] per block.
         """
-        state = self.state(inputs)
-        x = self.embeddings(inputs, training)  # [B * S, H]
-        sequence_shape = tf.concat([state["shape"], [x.shape[-1]]], axis=0)
+        state = self.state(self.layout.state(inputs, portable=portable))
+        x = self.embeddings(inputs, state, training)
         rows = list(self.blocks(x, state, training))
         if self.last is not None:
             rows[-1] = self.last(rows[-1])
-        return [tf.cast(tf.reshape(each, sequence_shape), tf.float32) for each in rows]
+        return [self.layout.sequence(each, state) for each in rows]

@@ -72,12 +72,35 @@ def reusable_encoder(
       parts: the network.
       attributes: what else the root carries: assets, `do_lower_case`.
     """
+    call = _encoding(parts)
+    # TensorFlow Serving and converters take signatures.
+    served = _encoding(parts, portable=True) if parts.encoder.layout.chooses else call
+    axes = dict.fromkeys(INPUTS, ENCODER_LEAD)
+    root = _sub_object(call, axes, parts.variables)
+    signatures = {"serving_default": _signature(served, axes, without="encoder_outputs")}
+    for name, head in parts.heads.items():
+        interface = head.interface
+        head_call = _with_head(call, head)
+        axes = {**dict.fromkeys(INPUTS, interface.lead), **interface.inputs}
+        part = _sub_object(head_call, axes, [*parts.variables, *head.variables])
+        if interface.labels:
+            part.labels = TrackableConstant(tf.constant(interface.labels), None)
+        setattr(root, name, part)
+        head_served = head_call if served is call else _with_head(served, head)
+        signatures[name] = _signature(head_served, axes, only=interface.outputs)
+    for name, value in attributes.items():
+        setattr(root, name, value)
+    return root, signatures
+
+
+def _encoding(parts: EncoderParts, *, portable: bool = False) -> Any:
+    """The encoder and its poolings as a function; `portable` as of `Encoder`."""
 
     def encode(inputs: Tensors, training: bool = False) -> Tensors:
         if narrowed := _as_int32(inputs):
             outputs: Tensors = call(narrowed, training=training)
             return outputs
-        layers = parts.encoder(inputs, training)
+        layers = parts.encoder(inputs, training, portable=portable)
         sequence = layers[-1]
         pooled = parts.pooled_output(sequence, inputs["input_mask"])
         default = parts.default(sequence, inputs["input_mask"]) if parts.default else pooled
@@ -91,21 +114,7 @@ def reusable_encoder(
     # autograph off: the functions hold no Python control flow on tensors, and its conversion of
     # every called function would only cost time.
     call = tf.function(encode, autograph=False)
-    axes = dict.fromkeys(INPUTS, ENCODER_LEAD)
-    root = _sub_object(call, axes, parts.variables)
-    signatures = {"serving_default": _signature(call, axes, without="encoder_outputs")}
-    for name, head in parts.heads.items():
-        interface = head.interface
-        head_call = _with_head(call, head)
-        axes = {**dict.fromkeys(INPUTS, interface.lead), **interface.inputs}
-        part = _sub_object(head_call, axes, [*parts.variables, *head.variables])
-        if interface.labels:
-            part.labels = TrackableConstant(tf.constant(interface.labels), None)
-        setattr(root, name, part)
-        signatures[name] = _signature(head_call, axes, only=interface.outputs)
-    for name, value in attributes.items():
-        setattr(root, name, value)
-    return root, signatures
+    return call
 
 
 def _with_head(call: Callable[..., Tensors], head: HeadParts) -> Any:

@@ -93,6 +93,7 @@ def random_cases(
         type_ids = np.sort(generator.permutation(type_ids).reshape(rows, size), axis=1)
         positions = generator.integers(0, np.array(lengths)[:, np.newaxis], (rows, _PREDICTIONS))
         positions[:, -1] = 0  # zero-padded, as pre-training data is
+        positions *= np.take_along_axis(mask, positions, axis=1)  # what is masked is not predicted
         tensors: Tensors = dict(
             zip((*ENCODER_INPUTS, POSITIONS), (ids, mask, type_ids, positions), strict=True)
         )

@@ -76,7 +76,10 @@ def _causes(first: int, where: Sequence[str], cases: dict[str, Case], error: flo
         )
     if "one_token" not in where and "plain" not in where:
         if all(cases[name].is_padded for name in where):
-            return "padding only: the mask is not applied, or not as in the reference."
+            return (
+                "padding only: the mask is not applied, or not as in the reference; or outputs are "
+                "not 0 at padding although the record says that it is skipped."
+            )
         return "the second segment only: token type embeddings."
     if "one_token" not in where:
         return (

@@ -132,6 +132,12 @@ class Context:
         return name not in self.conventions["ignored_inputs"]
 
     @property
+    def skips_padding(self) -> bool:
+        """Whether outputs are 0 at padding, and not what the network makes of it."""
+        architecture = (self.record or {}).get("architecture", {})
+        return bool(architecture.get("padding") == "skip")
+
+    @property
     def pad_token_id(self) -> int:
         """What sequences are padded with."""
         return int((self.record or {}).get("architecture", {}).get("pad_token_id", 0))

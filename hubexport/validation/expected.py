@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
+from hubexport.families.heads import POSITIONS
 from hubexport.poolers import POOLERS, SENTENCE_EMBEDDING
 from hubexport.validation.cases import Case
 from hubexport.validation.context import Context
@@ -18,7 +20,9 @@ def expected_outputs(context: Context, case: Case) -> dict[str, Load]:
     """Output of the artifact -> a function that gives its reference, [B, ...] float32.
 
     What `pooled_output` and `default` are is in the record; an artifact without one is taken to
-    have the encoder's own pooler. An output that the reference does not hold is left out.
+    have the encoder's own pooler. An output that the reference does not hold is left out; and of an
+    artifact that skips padding, one that would be made of padding's vector, which is 0 there and
+    something else in the reference.
     """
     reference = context.reference
     assert reference is not None
@@ -37,7 +41,35 @@ def expected_outputs(context: Context, case: Case) -> dict[str, Load]:
         expected["pooled_output"] = pooled
     if default is not None:
         expected["default"] = default
+    if context.skips_padding:
+        return dict(_without_padding(case, expected))
     return expected
+
+
+def along_sequence(output: str) -> bool:
+    """Whether the second axis of an output is the sequence."""
+    if (axes := HEAD_OUTPUTS.get(output)) is not None:
+        return axes[1:2] == ("S",)
+    return output == "sequence_output" or output.startswith("encoder_outputs[")
+
+
+def _without_padding(case: Case, expected: dict[str, Load]) -> Iterator[tuple[str, Load]]:
+    """What is left of a reference, which computed padding."""
+    is_token = case.inputs["input_mask"] != 0  # [B, S]
+    for name, load in expected.items():
+        if along_sequence(name):
+            yield name, partial(_zeros_at_padding, load, is_token)
+        elif "N" in HEAD_OUTPUTS.get(name, ()):
+            if np.take_along_axis(is_token, case.inputs[POSITIONS], axis=1).all():
+                yield name, load
+        elif is_token[:, 0].all():  # what poolers and classifiers read, if they read one token
+            yield name, load
+
+
+def _zeros_at_padding(load: Load, is_token: np.ndarray) -> np.ndarray:
+    reference = load()  # [B, S, ...]
+    shape = is_token.shape + (1,) * (reference.ndim - 2)
+    return np.where(is_token.reshape(shape), reference, np.zeros_like(reference))
 
 
 def _load(reference: Reference, case: Case, name: str) -> Load:

@@ -59,7 +59,7 @@ def test_the_command_line_names_what_was_given() -> None:
     assert options.command() == [
         "hubexport", "encoder", "--checkpoint=model.ckpt", "--heads=auto",
         "--vocab_file=vocab.txt", "--nodo_lower_case", "--dtype=float32",
-        "--variable_dtype=float32", "--layer_norm_eps=1e-05",
+        "--variable_dtype=float32", "--padding=compute", "--layer_norm_eps=1e-05",
     ]  # fmt: skip
     assert options.overrides() == {"layer_norm_eps": 1e-5}
     assert [str(path) for path in options.sources()] == [

@@ -87,6 +87,7 @@ class TestDefaults:
             "pad_token_id": 0,
             "dtype": "float32",
             "variable_dtype": "float32",
+            "padding": "compute",
         }
 
     def test_model_gardens_own_names(self):

@@ -107,6 +107,7 @@ class ToyGpt2(Family):
         from hubexport.networks.attention import SelfAttention
         from hubexport.networks.feed_forward import FeedForward
         from hubexport.networks.layers import LayerNorm
+        from hubexport.networks.padding import layout_of
         from hubexport.networks.transformer import (
             Encoder,
             PreNorm,
@@ -124,15 +125,16 @@ class ToyGpt2(Family):
                 self.word_embeddings = variables("embeddings/word_embeddings", c.vocab_size, H)
                 self.positions = variables("embeddings/position_embeddings", rows, H)
 
-            def __call__(self, inputs, training):
-                ids = inputs["input_word_ids"]
+            def __call__(self, inputs, state, training):
+                ids, layout = inputs["input_word_ids"], layout_of(c)
                 size = tf.stack([tf.shape(ids)[1], c.hidden_size])
-                x = tf.gather(self.word_embeddings, ids) + tf.slice(self.positions, [0, 0], size)
+                x = tf.gather(self.word_embeddings, layout.of_rows(ids, state))
+                x = x + layout.of_positions(tf.slice(self.positions, [0, 0], size), state)
                 return tf.reshape(x, [-1, c.hidden_size])
 
-        def state(inputs):
-            made = dict(masked_state(inputs))
-            length = made["shape"][1]
+        def state(of_layout):
+            made = dict(masked_state(of_layout))
+            length = tf.shape(made["mask"])[1]
             before = tf.linalg.band_part(tf.ones([length, length]), -1, 0)  # [S, S]
             made["bias"] = made["bias"] + (1.0 - before) * -1e9
             return made
@@ -152,7 +154,7 @@ class ToyGpt2(Family):
 
         layers = [(block, f"encoder/layer_{i}") for i in range(c.num_hidden_layers)]
         last = LayerNorm(variables, "encoder/LayerNorm", c.hidden_size, c.layer_norm_eps)
-        return Encoder(Tables(), Stack(variables, layers), state, last)
+        return Encoder(c, Tables(), Stack(variables, layers), state, last)
 
 
 @pytest.fixture
@@ -179,11 +181,12 @@ def model(tmp_path_factory):
     return gpt2, directory
 
 
-def test_outputs(toy, model, tmp_path):
+@pytest.mark.parametrize("padding", ["compute", "skip"])
+def test_outputs(toy, model, tmp_path, padding):
     import tensorflow as tf
 
     gpt2, directory = model
-    record = export_encoder(checkpoint=directory, export_path=tmp_path / "out")
+    record = export_encoder(checkpoint=directory, export_path=tmp_path / "out", padding=padding)
     assert record["family"] == {"name": "toy_gpt2", "evidence": "model_type gpt2"}
     assert record["conventions"] == {
         "padding_side": "right", "causal": True, "ignored_inputs": ["input_type_ids"],
@@ -191,7 +194,8 @@ def test_outputs(toy, model, tmp_path):
     }  # fmt: skip
     assert record["pooler"]["pooled_output"] == "mean"
     ids = np.random.default_rng(1).integers(0, 50, (3, 9)).astype(np.int32)
-    mask = (np.arange(9) < np.array([[9], [1], [5]])).astype(np.int32)
+    mask = (np.arange(9) < np.array([[7], [1], [5]])).astype(np.int32)
+    mask[0, 2] = mask[2, 2] = 0  # a place that no text uses
     with torch.no_grad():
         expected = gpt2(
             torch.from_numpy(ids).long(), attention_mask=torch.from_numpy(mask).long(),

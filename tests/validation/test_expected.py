@@ -76,17 +76,21 @@ def first_tokens(function: Any = float) -> np.ndarray:
 
 
 def expect(
-    path: Path, pooler: Mapping[str, Any] | None, without: tuple[str, ...] = ()
+    path: Path,
+    pooler: Mapping[str, Any] | None,
+    without: tuple[str, ...] = (),
+    case: Case = CASE,
+    **record_fields: Any,
 ) -> dict[str, np.ndarray]:
     """What an artifact of that record is compared with, and a file that lacks some outputs."""
     outputs = {name: value for name, value in ARRAYS.items() if name not in without}
-    write_reference(path, Provenance("file", "x", [], {}), [CASE], {CASE.name: outputs})
+    write_reference(path, Provenance("file", "x", [], {}), [case], {case.name: outputs})
     precision = Precision("", "float32")
     device = Device("cpu", "some", (precision,), placed=lambda: None)  # type: ignore[arg-type]
-    record = None if pooler is None else {"pooler": pooler}
+    record = None if pooler is None else {"pooler": pooler, **record_fields}
     reference = read_reference(path)
     context = Context(None, None, record, None, reference, None, device, precision)
-    loaded = expected_outputs(context, reference.cases[CASE.name])
+    loaded = expected_outputs(context, reference.cases[case.name])
     return {name: load() for name, load in loaded.items()}
 
 
@@ -112,6 +116,35 @@ def test_pooled_output(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(found[output], POOLED[name], rtol=1e-6)
     for output in ALWAYS:
         np.testing.assert_array_equal(found[output], ARRAYS[output])
+
+
+SKIPS = {"architecture": {"padding": "skip"}}
+
+
+def test_zeros_where_padding_is_skipped(tmp_path: Path) -> None:
+    pooler = {"pooled_output": "checkpoint", "default": "pooled_output"}
+    found = expect(tmp_path / "r", pooler, **SKIPS)
+    assert found.keys() == ALWAYS | {"pooled_output", "default"}
+    for output, value in found.items():
+        expected = POOLED["checkpoint"] if output == "default" else ARRAYS[output]
+        if output == "sequence_output" or output.startswith("encoder_outputs"):
+            assert not value[MASK == 0].any()
+            np.testing.assert_array_equal(value[MASK == 1], expected[MASK == 1])
+        else:
+            np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_nothing_is_expected_of_skipped_padding(column: int, tmp_path: Path) -> None:
+    """Nor of a pooler or a head that reads it; predictions are those of the second place."""
+    mask = MASK.copy()
+    mask[1, column] = 0
+    inputs = {**CASE.inputs, "input_mask": mask, "masked_lm_positions": ZEROS[:, :1] + 1}
+    pooler = {"pooled_output": "checkpoint", "default": "pooled_output"}
+    found = expect(tmp_path / "r", pooler, case=Case("other", inputs), **SKIPS)
+    read_first = {"nsp_logits", "pooled_output", "default"}
+    # The third row has no token at the second place, whatever `column` is.
+    assert found.keys() == ALWAYS - {"mlm_logits", "nsp_logits"} | (read_first if column else set())
 
 
 def test_float32_as_the_artifacts(tmp_path: Path) -> None:

@@ -71,11 +71,11 @@ def positions_replaced(numbers: Callable[[Any, Any], Any]) -> Plant:
 
         old, masks = PaddedPositionEmbeddings.__call__, []
 
-        def call(self: Any, inputs: Any, training: bool) -> Any:
+        def call(self: Any, inputs: Any, state: Any, training: bool) -> Any:
             masks.append(inputs["input_mask"])
-            return old(self, inputs, training)
+            return old(self, inputs, state, training)
 
-        def positions(self: Any, word_ids: Any) -> Any:
+        def positions(self: Any, word_ids: Any, state: Any) -> Any:
             table = self.first_positions(tf.shape(word_ids)[1] + 1)
             return tf.gather(table, numbers(word_ids, masks[-1]))
 

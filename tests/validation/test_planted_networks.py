@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import hubexport
+from hubexport.saved_model.record import replace_record
 from hubexport.validation.gates.portability import graph_measurements
 from tests.artifacts import export_encoder
 from tests.validation.conftest import Trained
@@ -27,14 +28,14 @@ def mask_ignored(patch: Patch) -> None:
     from hubexport.networks import transformer
 
     old = transformer.mask_bias
-    patch.setattr(transformer, "mask_bias", lambda mask, shape: 0.0 * old(mask, shape))
+    patch.setattr(transformer, "mask_bias", lambda mask: 0.0 * old(mask))
 
 
 def mask_inverted(patch: Patch) -> None:
     from hubexport.networks import transformer
 
     old = transformer.mask_bias
-    patch.setattr(transformer, "mask_bias", lambda mask, shape: old(1 - mask, shape))
+    patch.setattr(transformer, "mask_bias", lambda mask: old(1 - mask))
 
 
 def scale_forgotten(patch: Patch) -> None:
@@ -47,7 +48,7 @@ def types_ignored(patch: Patch) -> None:
     from hubexport.networks.embeddings import BertEmbeddings
 
     old = BertEmbeddings.types
-    patch.setattr(BertEmbeddings, "types", lambda self, type_ids: old(self, 0 * type_ids))
+    patch.setattr(BertEmbeddings, "types", lambda self, ids, state: old(self, 0 * ids, state))
 
 
 def positions_clamped(patch: Patch) -> None:
@@ -392,13 +393,95 @@ def test_other_formulas(flags: dict[str, Any], plain: Trained, tmp_path: Path) -
     assert ("formula" in cause) == ("relu" not in flags.values())
 
 
+def positions_of_the_rest(patch: Patch) -> None:
+    """Tokens are numbered as if masked ones had not been there."""
+    import tensorflow as tf
+
+    from hubexport.networks.padding import TokensOnly
+
+    def state(self: TokensOnly, inputs: Any, *, portable: bool) -> Any:
+        made = old(self, inputs, portable=portable)
+        mask = inputs["input_mask"]
+        numbers = tf.transpose(tf.cumsum(mask, axis=1) - 1)  # [S, B]
+        return {**made, "positions": tf.gather(tf.reshape(numbers, [-1]), made["tokens"])}
+
+    old = TokensOnly.state
+    patch.setattr(TokensOnly, "state", state)
+
+
+def padding_is_another_token(patch: Patch) -> None:
+    """At padding is not 0 but the vector of the token before."""
+    import tensorflow as tf
+
+    from hubexport.networks.padding import TokensOnly
+
+    old = TokensOnly.sequence
+    patch.setattr(
+        TokensOnly,
+        "sequence",
+        lambda self, rows, state: old(
+            self, rows, {**state, "places": tf.maximum(state["places"], 1)}
+        ),
+    )
+
+
+def rows_of_the_next(patch: Patch) -> None:
+    """Attention's results go to the row behind."""
+    import tensorflow as tf
+
+    from hubexport.networks.padding import TokensOnly
+
+    old = TokensOnly.join
+    patch.setattr(
+        TokensOnly,
+        "join",
+        lambda self, context, state, like: tf.roll(old(self, context, state, like), 1, axis=0),
+    )
+
+
+SKIPPING: dict[str, Callable[[Patch], None]] = {
+    "holes are not counted": positions_of_the_rest,
+    "padding is another token": padding_is_another_token,
+    "rows of the next": rows_of_the_next,
+}
+
+
+@pytest.mark.parametrize("name", SKIPPING)
+def test_faults_of_skipping_padding(
+    name: str, plain: Trained, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    artifact = _exported((SKIPPING[name],), plain, tmp_path, monkeypatch, padding="skip")
+    report = validated(artifact, plain.reference, ["numerics"])
+    assert failing(report) == {"numerics"}
+    assert "ragged" in failures(report, "numerics")
+
+
+@pytest.mark.parametrize(("is_", "said"), [("skip", "compute"), ("compute", "skip")])
+def test_the_record_says_what_padding_is_not(
+    is_: str, said: str, plain: Trained, tmp_path: Path
+) -> None:
+    artifact = tmp_path / "encoder"
+    record = export_encoder(checkpoint=plain.checkpoint, export_path=artifact, padding=is_)
+    report = validated(artifact, plain.reference, ["numerics"])
+    assert not failing(report)
+    record["architecture"]["padding"] = said
+    replace_record(artifact, record)
+    report = validated(artifact, plain.reference, ["numerics"])
+    assert failing(report) == {"numerics"}
+    assert "padding only" in failures(report, "numerics")
+
+
 def _exported(
-    plants: Iterable[Callable[[Patch], None]], of: Trained, work: Path, monkeypatch: Patch
+    plants: Iterable[Callable[[Patch], None]],
+    of: Trained,
+    work: Path,
+    monkeypatch: Patch,
+    **flags: str,
 ) -> Path:
     with monkeypatch.context() as patch:
         for plant in plants:
             plant(patch)
-        hubexport.export_encoder(checkpoint=of.checkpoint, export_path=work / "encoder")
+        hubexport.export_encoder(checkpoint=of.checkpoint, export_path=work / "encoder", **flags)
     return work / "encoder"
 
 

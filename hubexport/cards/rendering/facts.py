@@ -135,7 +135,9 @@ class EncoderFacts(Facts):
         """Sizes by their names in the record: as built, else as the card says, else None."""
         built = self.record.get("architecture") or {}
         sizes = {name: getattr(self.card.architecture, name) for name in _SIZES}
-        for name in ("embedding_size", "hidden_act", "layer_norm_eps", "dtype", "num_parameters"):
+        for name in (
+            "embedding_size", "hidden_act", "layer_norm_eps", "dtype", "padding", "num_parameters",
+        ):  # fmt: skip
             sizes[name] = None
         return sizes | {key: value for key, value in built.items() if value is not None}
 

@@ -9,6 +9,7 @@ from hubexport.families.heads import POSITIONS
 from hubexport.validation.artifact import Outputs
 from hubexport.validation.cases import Case, Tensors, padded_left
 from hubexport.validation.context import Context
+from hubexport.validation.expected import along_sequence
 from hubexport.validation.figures import compare
 from hubexport.validation.results import GateResult, Measurement, failure, judge
 
@@ -58,8 +59,7 @@ def run(context: Context) -> GateResult:
         more = context.encoder(_padded(shorter, _cut(length), context.sizes["vocab_size"]))
         size = shorter["input_mask"].shape[1]
         clipped = {
-            name: value[:, :size] if _of_tokens(context, name) else value
-            for name, value in more.items()
+            name: value[:, :size] if along_sequence(name) else value for name, value in more.items()
         }
         measure("more padding", clipped, less)
         if context.conventions["padding_side"] == "any":
@@ -86,18 +86,11 @@ def _on_both_sides(context: Context, case: Case) -> tuple[Outputs, Outputs]:
     both: tuple[Outputs, Outputs] = {}, {}
     for name, value in expected.items():
         head = context.encoder.head_of(name)
-        if _of_tokens(context, name):
+        if along_sequence(name):
             both[0][name], both[1][name] = actual[name][at_left], value[at_right]
         elif head and "N" in context.encoder.axes_of(name):
             both[0][name], both[1][name] = actual[name], value
     return both
-
-
-def _of_tokens(context: Context, name: str) -> bool:
-    """Whether the second axis of an output is the sequence."""
-    if context.encoder.head_of(name):
-        return context.encoder.axes_of(name)[1:2] == ("S",)
-    return name == "sequence_output" or name.startswith("encoder_outputs[")
 
 
 def _cut(length: int) -> int:

@@ -30,7 +30,8 @@ def run(context: Context) -> GateResult:
         return not_run(NAME, "there is no --reference; `hubexport reference` makes one")
     measurements: list[Measurement] = []
     divergences: list[Divergence] = []
-    not_compared: set[str] = set()
+    given: set[str] = set()
+    compared: set[str] = set()
     too_long = []
     for case in context.reference.cases.values():
         if not context.fits(case):
@@ -43,7 +44,8 @@ def run(context: Context) -> GateResult:
             measurements.append(failure(f"{case.name}: runs", error))
             continue
         expected = expected_outputs(context, case)
-        not_compared |= outputs.keys() - expected.keys()
+        given |= outputs.keys()
+        compared |= expected.keys()
         growth = _Growth(context)
         found = {}
         for name, load in expected.items():
@@ -61,7 +63,7 @@ def run(context: Context) -> GateResult:
         notes.append(
             f"longer than the model's {context.longest} positions, so not run: {some_of(too_long)}"
         )
-    if not_compared:
+    if not_compared := given - compared:
         notes.append(f"not in the reference, so not compared: {some_of(sorted(not_compared))}")
     if not measurements:
         return not_run(NAME, " ".join(notes) or "the reference has no case")
