@@ -115,8 +115,8 @@ def rows_depend_on_each_other(patch: Patch) -> None:
 
     old = BertEmbeddings.__call__
 
-    def call(self: Any, inputs: Any, training: bool) -> Any:
-        x = old(self, inputs, training)
+    def call(self: Any, inputs: Any, state: Any, training: bool) -> Any:
+        x = old(self, inputs, state, training)
         return x - 0.01 * tf.reduce_mean(x, axis=0, keepdims=True)
 
     patch.setattr(BertEmbeddings, "__call__", call)
