@@ -148,9 +148,8 @@ def every_position(mask: tf.Tensor) -> Index:
 def by_device(mask: tf.Tensor) -> Index:
     """`tokens_only` on CPUs and GPUs, `every_position` where XLA compiles the graph, for TPUs say.
 
-    Only integers are chosen. To XLA the device is a constant, as it is where TensorFlow places
-    the operation, so that one branch is all that is ever there; and there is nothing in it to
-    differentiate.
+    Only integers are chosen, in which there is nothing to differentiate. To XLA the device is a
+    constant, and the other branches are not there; elsewhere one branch runs.
     """
     device = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"])  # 2 for any other
     branches = [tokens_only, tokens_only, every_position]

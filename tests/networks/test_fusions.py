@@ -156,6 +156,17 @@ def test_every_layer_is_fused(
         assert 4 * layers < counts["GatherV2"] <= 5 * layers + 12
 
 
+def test_optimized_graphs_skip_padding(export: Callable[..., Path]) -> None:
+    skips, computes = (export("gelu_tanh", padding=padding) for padding in ("skip", "compute"))
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+    inputs = {name: tf.constant([[1, 1, 0, 0], [1, 0, 1, 0]]) for name in names}
+    ours, wanted = (tf.saved_model.load(str(path))(inputs) for path in (skips, computes))
+    tokens = inputs["input_mask"] == 1
+    for each, other in zip(ours["encoder_outputs"], wanted["encoder_outputs"], strict=True):
+        tf.debugging.assert_near(each[tokens], other[tokens], atol=2e-5)
+        assert not each[~tokens].numpy().any()
+
+
 def test_compiled_products(artifact: Path) -> None:
     """To XLA, an einsum of one operand is a product with 1, of which nothing must be left."""
     encoder = tf.saved_model.load(str(artifact))
