@@ -1,11 +1,11 @@
 """Texts to embeddings: exported encoders with their preprocessor against what people use instead.
 
     python benchmarks/texts.py MODEL TEXTS.json
-    python benchmarks/texts.py MODEL TEXTS.json --kinds=questions --texts=128 --turns=3
+    python benchmarks/texts.py MODEL TEXTS.json --kinds=questions --count=128 --turns=3
 
-MODEL is a directory of sentence-transformers (or of transformers, whose tokens' mean is then the
-embedding) with a WordPiece vocabulary; TEXTS.json has the form of SQuAD. Contenders are processes,
-one of which computes at a time, and each embeds all texts in batches of 32, cut at 128 tokens:
+MODEL is a directory of sentence-transformers whose embedding is the tokens' mean, scaled to length
+1; TEXTS.json has the form of SQuAD. Contenders are processes, one of which computes at a time, and
+each embeds all texts in batches of 32, cut at 128 tokens:
 
 - ours, with padding computed or skipped: every batch as it comes, padded to 128
 - sentence-transformers on PyTorch: sorts texts by length, pads to the longest of a batch

@@ -96,7 +96,7 @@ class Padded:
 class Index(NamedTuple):
     """Which rows there are, all int32; a position p of text b is number p * B + b.
 
-    Position first: what is dynamic is then the leading dimension, which XLA can do.
+    Position first: positions that no text uses then shorten the leading dimension.
 
     Attributes:
       columns: positions that any text has a token at, [S'].
