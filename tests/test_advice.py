@@ -46,6 +46,7 @@ PJRT = "python -m hubexport.validation.pjrt"
 THINGS = {
     "licence", "spdx", "evidence", "collections",  # keys of model cards
     "idx2sym",  # of Transformer-XL's vocabulary
+    "n_head",  # key of a GPT's configuration
     "hello", "world",  # pieces of a vocabulary, as an example
 }  # fmt: skip
 PLACEHOLDERS = ("--name", "--noname")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hubexport.checkpoints.fairseq import MODEL_FILE
+from hubexport.checkpoints.openai import SHAPES_FILE, open_openai
 from hubexport.checkpoints.safetensors import open_safetensors
 from hubexport.checkpoints.sharded import open_sharded
 from hubexport.checkpoints.source import TensorSource
@@ -25,6 +26,11 @@ _DIRECTORY: tuple[tuple[str, Callable[[Path], TensorSource]], ...] = (
     ("model.safetensors.index.json", lambda path: open_sharded(path, open_safetensors)),
     ("pytorch_model.bin", open_torch),
     ("pytorch_model.bin.index.json", lambda path: open_sharded(path, open_torch)),
+)
+# What other programs release, in directories without a TensorFlow checkpoint.
+_RELEASES: tuple[tuple[str, Callable[[Path], TensorSource]], ...] = (
+    (MODEL_FILE, open_torch),
+    (SHAPES_FILE, open_openai),
 )
 _SUFFIXES: tuple[tuple[str, Callable[[Path], TensorSource]], ...] = (
     (".safetensors", open_safetensors),
@@ -47,8 +53,8 @@ def open_checkpoint(path: Path) -> TensorSource:
 
     Args:
       path: `dir/` of a Hugging Face model, with one TensorFlow checkpoint or else with fairseq's
-        `model.pt`, `x.safetensors`, `x.bin`, `x.pt`, a TensorFlow prefix `x.ckpt`, or one of its
-        files.
+        `model.pt` or GPT's `params_shapes.json`; one of these files, `x.safetensors`, `x.bin`,
+        `x.pt`; a TensorFlow prefix `x.ckpt`, or one of its files.
 
     Raises:
       CheckpointError: nothing there, several candidates, or a file that cannot be read.
@@ -62,13 +68,17 @@ def _open(path: Path) -> TensorSource:
         for name, open_file in _DIRECTORY:
             if (path / name).is_file():
                 return open_file(path / name)
-        if (path / MODEL_FILE).is_file() and not any(path.glob("*.index")):
-            return open_torch(path / MODEL_FILE)
+        if not any(path.glob("*.index")):
+            for name, open_file in _RELEASES:
+                if (path / name).is_file():
+                    return open_file(path / name)
         return open_tensorflow(_only_prefix(path))
     prefix = path.with_name(re.sub(r"(?<=.)\.(index|meta|data-\d{5}-of-\d{5})$", "", path.name))
     if prefix.with_name(prefix.name + ".index").is_file():
         return open_tensorflow(prefix)
     if path.is_file():
+        if path.name == SHAPES_FILE:
+            return open_openai(path)
         for suffix, open_file in _SUFFIXES:
             if path.name.endswith(suffix):
                 return open_file(path)
@@ -110,8 +120,10 @@ def _not_found(path: Path) -> CheckpointError:
     looked_for = (
         "looked for",
         "a TensorFlow checkpoint (PATH.index), *.safetensors, *.bin, *.pt, a directory with "
-        f"model.safetensors, pytorch_model.bin, a TensorFlow checkpoint or {MODEL_FILE}, or an "
-        "archive of one (" + ", ".join(f"*{suffix}" for suffix in ARCHIVE_SUFFIXES) + ")",
+        f"model.safetensors, pytorch_model.bin, a TensorFlow checkpoint, {MODEL_FILE} or "
+        f"{SHAPES_FILE}, or an archive of one ("
+        + ", ".join(f"*{suffix}" for suffix in ARCHIVE_SUFFIXES)
+        + ")",
     )
     if path.is_file():
         return CheckpointError(

@@ -120,15 +120,38 @@ class FileTensor(LazyTensor):
             ) from error
 
     def read(self) -> np.ndarray:
-        data = np.empty(self.shape, numpy_dtype(self.dtype))
-        view, position = byte_view(data), 0
-        for chunk in self.chunks():
-            view[position : position + len(chunk)] = chunk
-            position += len(chunk)
-        return data
+        return _gathered(self)
 
     def chunks(self) -> Iterator[memoryview]:
         yield from read_region(self.path, self.offset, self.nbytes, self.checksum, self.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinedTensor(LazyTensor):
+    """A tensor whose bytes are those of several pieces of files, one after another.
+
+    Attributes:
+      pieces: of its dtype; together they have its number of elements.
+    """
+
+    pieces: tuple[FileTensor, ...]
+
+    def read(self) -> np.ndarray:
+        return _gathered(self)
+
+    def chunks(self) -> Iterator[memoryview]:
+        for piece in self.pieces:
+            yield from piece.chunks()
+
+
+def _gathered(tensor: LazyTensor) -> np.ndarray:
+    """A tensor that is read in pieces, in one."""
+    data = np.empty(tensor.shape, numpy_dtype(tensor.dtype))
+    view, position = byte_view(data), 0
+    for chunk in tensor.chunks():
+        view[position : position + len(chunk)] = chunk
+        position += len(chunk)
+    return data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,16 +182,17 @@ class TensorSource:
       path: what was opened, as the user named it.
       format: the file format, for people: "TensorFlow checkpoint", "safetensors", ...
       layout: how tensors are named: "tf1" (google-research/bert, by variable name), "tf2"
-        (TensorFlow object-based, as Model Garden writes), "fairseq" (PyTorch state dict of
-        fairseq's RoBERTa) or "hugging_face" (any other PyTorch state dict).
+        (TensorFlow object-based, as Model Garden writes), "openai" (GPT's release, by the place
+        of each tensor), "fairseq" (PyTorch state dict of fairseq's RoBERTa) or "hugging_face"
+        (any other PyTorch state dict).
       files: every file that belongs to it, in a stable order.
       tensors: name -> tensor, in the checkpoint's order.
       resolve: other spellings. An object-based checkpoint stores a shared variable under one
         of its paths only; this finds that name from any path. Gives None for what is not there.
       variable_names: name -> the name that the variable had in the program that saved it, where
         the format keeps it (object-based checkpoints do).
-      settings: the model's configuration, where it is kept with the weights (fairseq does);
-        plain values only.
+      settings: the model's configuration, or what is known of it, where it is kept with the
+        weights (as in "fairseq" and "openai"); plain values only.
     """
 
     path: Path

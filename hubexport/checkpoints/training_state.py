@@ -18,6 +18,7 @@ _BY_NAME = {
         "step counters": r"(.*/)?(save_counter|global_step)",
         "metrics": r"(.*/)?keras_api/metrics/.*",
     },
+    "openai": {},
     "fairseq": {
         "buffers": r"(.*\.)?(version|_float_tensor)",
     },

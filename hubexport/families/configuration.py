@@ -12,10 +12,15 @@ import yaml
 
 from hubexport.checkpoints.untrusted import clipped
 from hubexport.errors import ConfigurationError, UsageError
+from hubexport.families import openai_config
 from hubexport.paths import PathLike
 
-JSON_NAMES = ("config.json", "bert_config.json")
-"""Looked for beside a checkpoint: transformers' name, then google-research/bert's."""
+JSON_NAMES = ("config.json", "bert_config.json", "openai_gpt_config.json", "hparams.json")
+"""Looked for beside a checkpoint, in this order: transformers' name, google-research/bert's,
+pytorch_pretrained_bert's for GPT, openai/gpt-2's."""
+
+_TOLD_BY = {"hparams.json": {"n_vocab", "n_ctx", "n_embd", "n_head", "n_layer"}}
+"""Programs of all kinds write files of such a name: the keys of the one that is meant."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +28,10 @@ class Configuration:
     """A configuration file's values, as its author's program reads them.
 
     Attributes:
-      path: the file; with "fairseq" the checkpoint itself.
-      kind: "json" (bert_config.json, config.json), "model_garden" (an encoder's YAML) or "fairseq"
-        (the training program's arguments, kept with the weights).
+      path: the file; with "fairseq" and "openai" the checkpoint itself.
+      kind: "json" (bert_config.json, config.json, hparams.json), "model_garden" (an encoder's
+        YAML), "fairseq" (the training program's arguments, kept with the weights) or "openai"
+        (what the shapes of GPT's release say).
       encoder_type: Model Garden's choice of encoder class ("bert", "bert_v2", ...), else "".
       values: the model's own values.
       heads: what Model Garden's experiment says of its classification heads (`cls_heads`).
@@ -120,16 +126,22 @@ def read_configuration(
 
     Raises:
       UsageError: both files are passed.
-      ConfigurationError: there is none, or it cannot be read.
+      ConfigurationError: there is none, it cannot be read, or it disagrees with what is kept.
     """
     if bert_config is not None and encoder_config is not None:
         raise UsageError(
             "both --bert_config and --encoder_config are given", hint="pass one of them."
         )
-    if bert_config is not None:
-        return read_json(Path(bert_config))
     if encoder_config is not None:
         return read_model_garden(Path(encoder_config))
+    if layout == "openai":
+        file = find_beside(checkpoint) if bert_config is None else Path(bert_config)
+        given = read_json(file).values if file else {}
+        values = openai_config.complete(checkpoint, settings or {}, given, file)
+        kind = "json" if file else "openai"
+        return Configuration(file or checkpoint, kind, "", values)
+    if bert_config is not None:
+        return read_json(Path(bert_config))
     if settings:
         return Configuration(checkpoint, "fairseq", "", settings)
     if layout == "fairseq":
@@ -149,7 +161,7 @@ def read_configuration(
             "the model's configuration is needed",
             [
                 ("checkpoint", str(checkpoint)),
-                ("looked for", " or ".join(JSON_NAMES) + " beside it"),
+                ("looked for", f"{names_beside()} beside it"),
             ],
             "pass --bert_config FILE.json, or --encoder_config FILE.yaml for Model Garden.",
         )
@@ -157,7 +169,7 @@ def read_configuration(
 
 
 def read_json(path: Path) -> Configuration:
-    """Reads bert_config.json or transformers' config.json.
+    """Reads bert_config.json, transformers' config.json or hparams.json.
 
     Raises:
       ConfigurationError: not readable, not JSON, or not an object.
@@ -202,7 +214,21 @@ def read_model_garden(path: Path) -> Configuration:
 def find_beside(checkpoint: Path) -> Path | None:
     """The configuration file in a checkpoint's directory, if there is one."""
     directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    return next((directory / name for name in JSON_NAMES if (directory / name).is_file()), None)
+    return next(filter(_is_configuration, (directory / name for name in JSON_NAMES)), None)
+
+
+def names_beside() -> str:
+    """The names of such files, for messages."""
+    return f"{', '.join(JSON_NAMES[:-1])} or {JSON_NAMES[-1]}"
+
+
+def _is_configuration(path: Path) -> bool:
+    if not path.is_file() or path.name not in _TOLD_BY:
+        return path.is_file()
+    try:
+        return _TOLD_BY[path.name] <= read_json(path).values.keys()
+    except ConfigurationError:
+        return False
 
 
 def _parse(path: Path, parse: Any) -> Any:

@@ -46,6 +46,9 @@ class _Layout:
         the intermediate layer.
       word, position, types: the lookup tables, below the root; no `types` where there are none.
       outputs_first: kernels are [out, in], as PyTorch's are.
+      fused: the kernel into the attention is that of query, key and value, [in, 3 * in], and
+        kernels may be those of convolutions, [1, in, out]. Others name their layers likewise:
+        such a model has its table of words, too.
     """
 
     name: str
@@ -57,6 +60,7 @@ class _Layout:
     position: str
     types: str | None
     outputs_first: bool = False
+    fused: bool = False
 
 
 _MODEL_GARDEN = "Model Garden layout"
@@ -111,6 +115,24 @@ _LAYOUTS = (
         )
         # Older programs keep query, key and value as one kernel, [3 H, H].
         for query in (".self_attn.q_proj.weight", ".self_attn.in_proj_weight")
+    ),
+    *(
+        _Layout(  # of GPT's release, which has no names, and of the program that loads it; of GPT-2
+            name, r"(?:.*/)?", "h{}", "/attn/c_attn/w", ("/mlp/c_fc/w",),
+            word, position, None, fused=True,
+        )
+        for name, word, position in (
+            ("openai-gpt layout", "we", "pe"),
+            ("openai/gpt-2 layout", "wte", "wpe"),
+        )
+    ),
+    *(
+        _Layout(  # GPT and GPT-2
+            "Hugging Face layout", r"(?:.*\.)?", "h.{}",
+            ".attn.c_attn.weight", (".mlp.c_fc.weight",),
+            f"{word}.weight", f"{position}.weight", None, fused=True,
+        )
+        for word, position in (("tokens_embed", "positions_embed"), ("wte", "wpe"))
     ),
 )  # fmt: skip
 _MLM_TABLE = re.compile(r"(.*/)?masked_lm/embedding_table")
@@ -211,11 +233,17 @@ def _sizes(
         shape = find(root + name) if name is not None else None
         return shape if shape is not None and len(shape) == 2 else ()
 
+    def kernel(shape: Shape) -> Shape:
+        return shape[1:] if layout.fused and len(shape) == 3 and shape[0] == 1 else shape
+
     block = blocks[min(blocks)]
-    query = shapes[block + layout.query]
+    query = kernel(shapes[block + layout.query])
     if len(query) not in (2, 3):
         return None
+    if layout.fused and (query != (query[0], 3 * query[0]) or not table(layout.word)):
+        return None
     into = next(filter(None, (find(block + name) for name in layout.feed_forward)), None)
+    into = kernel(into) if into is not None else None
     if into is not None and len(into) != 2:
         into = None
     word = table(layout.word)

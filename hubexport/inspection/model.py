@@ -127,8 +127,9 @@ def _without(source: TensorSource, sizes: Dimensions | None) -> str:
             return f"not told: BERT-like layers with {marker}, as {name} has them"
     if source.layout == "fairseq":
         return "not told: BERT-like layers, but no args of fairseq's with them"
-    looked = " or ".join(configurations.JSON_NAMES)
-    return f"not told: BERT-like layers, but no {looked} beside them"
+    if source.layout == "openai":
+        return "not told: a GPT's layers, but no configuration that goes with them"
+    return f"not told: BERT-like layers, but no {configurations.names_beside()} beside them"
 
 
 def _names(source: TensorSource, state: set[str]) -> dict[str, tuple[str, ...]]:

@@ -19,6 +19,7 @@ _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _NAMING = {
     "tf1": "tensors by the names of their variables",
     "tf2": "tensors by their paths through the objects",
+    "openai": "tensors by their place in OpenAI's list of shapes",
     "fairseq": "a PyTorch state dict by fairseq's names",
     "hugging_face": "a PyTorch state dict",
 }

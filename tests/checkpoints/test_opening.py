@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from hubexport.checkpoints.opening import is_archive, open_checkpoint
 from hubexport.errors import CheckpointError
 from hubexport.tf_formats.bundle import BundleWriter
+from tests.oracles.openai import arrays, write_release
 
 PREFERENCE = [
     "model.safetensors",
@@ -21,6 +22,7 @@ PREFERENCE = [
     "pytorch_model.bin.index.json",
     "bert_model.ckpt.index",
     "model.pt",
+    "params_shapes.json",
 ]
 """What a directory may hold, the first that is there is taken: transformers' order, then others."""
 
@@ -53,19 +55,22 @@ def sharded(path: Path, value: float = 1.0) -> Path:
 
 
 def write(path: Path, value: float) -> None:
-    """A checkpoint whose only tensor `x` is [value], of the kind that the name says."""
+    """A checkpoint whose first number is the value, of the kind that the name says."""
     if path.name.endswith(".index.json"):
         sharded(path, value)
     elif path.suffix == ".safetensors":
         safetensors(path, value)
     elif path.suffix == ".index":
         tensorflow(path.with_suffix(""), value)
+    elif path.name == "params_shapes.json":
+        write_release(path.parent, {k: v + np.float32(value) for k, v in arrays().items()})
     else:
         torch_file(path, value)
 
 
 def value_at(path: Path) -> float:
-    return float(open_checkpoint(path).tensors["x"].read()[0])
+    tensors = open_checkpoint(path).tensors
+    return float(next(iter(tensors.values())).read().flat[0])
 
 
 def refusal(path: Path) -> str:

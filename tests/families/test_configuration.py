@@ -29,6 +29,10 @@ REQUIRED = {
 """What google-research/bert's and transformers' files cannot go without."""
 
 
+HPARAMS = {"n_vocab": 50257, "n_ctx": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12}
+"""GPT-2's, as released."""
+
+
 def of(values: dict[str, Any], kind: str = "json", encoder_type: str = "") -> Configuration:
     return Configuration(Path("some/config"), kind, encoder_type, values)
 
@@ -298,6 +302,31 @@ class TestBeside:
         (tmp_path / "config.json").touch()
         assert find_beside(prefix) == tmp_path / "config.json"
 
+    def test_names_of_gpts(self, tmp_path):
+        hparams = tmp_path / "hparams.json"
+        hparams.write_text(json.dumps(HPARAMS))
+        assert find_beside(tmp_path) == hparams
+        (tmp_path / "openai_gpt_config.json").touch()
+        assert find_beside(tmp_path) == tmp_path / "openai_gpt_config.json"
+        (tmp_path / "bert_config.json").touch()
+        assert find_beside(tmp_path) == tmp_path / "bert_config.json"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "[]",
+            '{"n_layer": 12}',
+            '{"hidden_size": 16, "learning_rate": 1e-4}',  # of somebody's training program
+            json.dumps({key: HPARAMS[key] for key in list(HPARAMS)[1:]}),
+        ],
+    )
+    def test_an_hparams_file_of_another_program(self, tmp_path, text):
+        (tmp_path / "hparams.json").write_text(text)
+        assert find_beside(tmp_path) is None
+        found = problem(read_configuration, None, None, tmp_path / "model.ckpt")
+        assert "bert_config.json, openai_gpt_config.json or hparams.json beside it" in found
+
     def test_a_directory_is_no_file(self, tmp_path):
         (tmp_path / "config.json").mkdir()
         assert find_beside(tmp_path) is None
@@ -346,3 +375,83 @@ class TestKeptWithTheWeights:
         found = read_configuration(None, None, checkpoint, settings)
         assert len(problem(found.integer, "encoder_layers")) < 1000
         assert "\x1b" not in problem(found.refuse, "activation_fn", "gelu", why="not supported")
+
+
+class TestShapesOnly:
+    """GPT's release tells sizes by its shapes, and no number of attention heads."""
+
+    SMALL = {"vocab_size": 11, "n_positions": 7, "n_embd": 4, "n_layer": 2}  # noqa: RUF012
+    PUBLISHED = {  # noqa: RUF012
+        "vocab_size": 40478, "n_positions": 512, "n_embd": 768, "n_layer": 12,
+    }  # fmt: skip
+
+    @pytest.fixture
+    def checkpoint(self, tmp_path):
+        return tmp_path / "params_shapes.json"
+
+    def read(self, checkpoint, settings, passed=None):
+        return read_configuration(passed, None, checkpoint, settings, "openai")
+
+    def write(self, path, values):
+        path.write_text(json.dumps(values))
+        return path
+
+    def test_published(self, checkpoint):
+        found = self.read(checkpoint, self.PUBLISHED)
+        assert found == Configuration(checkpoint, "openai", "", {**self.PUBLISHED, "n_head": 12})
+
+    @pytest.mark.parametrize("name", PUBLISHED)
+    def test_nearly_published(self, checkpoint, name):
+        """With three special tokens, say: its author knows what else was changed."""
+        text = problem(self.read, checkpoint, {**self.PUBLISHED, name: self.PUBLISHED[name] + 3})
+        assert "nothing tells the number of attention heads" in text
+        assert f"{name} {self.PUBLISHED[name] + 3}" in text
+        assert '--bert_config FILE.json with {"n_head": ...}' in text
+
+    @pytest.mark.parametrize("key", ["n_head", "num_attention_heads"])
+    @pytest.mark.parametrize("name", ["passed.json", "config.json", "openai_gpt_config.json"])
+    def test_a_file_with_the_heads(self, checkpoint, tmp_path, key, name):
+        file = self.write(tmp_path / name, {key: 2})
+        found = self.read(checkpoint, self.SMALL, file if name == "passed.json" else None)
+        assert found == Configuration(file, "json", "", {**self.SMALL, key: 2})
+
+    def test_what_is_passed_goes_before_what_is_beside(self, checkpoint, tmp_path):
+        self.write(tmp_path / "config.json", {"n_head": 4})
+        passed = self.write(tmp_path / "passed.json", {"n_head": 2})
+        assert self.read(checkpoint, self.SMALL, passed).values["n_head"] == 2
+
+    def test_the_user_knows_better(self, checkpoint, tmp_path):
+        file = self.write(tmp_path / "passed.json", {"n_head": 6})
+        assert self.read(checkpoint, self.PUBLISHED, file).values["n_head"] == 6
+
+    def test_a_file_without_the_heads(self, checkpoint, tmp_path):
+        file = self.write(tmp_path / "passed.json", {"afn": "gelu", "n_head": None})
+        text = problem(self.read, checkpoint, self.SMALL, file)
+        assert f"configuration: {file}, without n_head" in text
+        assert self.read(checkpoint, self.PUBLISHED, file).values == {
+            **self.PUBLISHED, "afn": "gelu", "n_head": 12,
+        }  # fmt: skip
+
+    def test_all_that_disagrees_is_named(self, checkpoint, tmp_path):
+        values = {"n_head": 2, "hidden_size": 8, "n_ctx": 7, "n_positions": "7", "n_layer": True}
+        text = problem(self.read, checkpoint, self.SMALL, self.write(tmp_path / "c.json", values))
+        assert "the configuration is not that of the checkpoint" in text
+        assert "found: n_positions: '7', but 7 in the checkpoint\n" in text
+        assert "found: hidden_size: 8, but 4 in the checkpoint\n" in text
+        assert "found: n_layer: True, but 2 in the checkpoint\n" in text
+        assert text.count("found:") == 3
+
+    def test_what_agrees_is_fine(self, checkpoint, tmp_path):
+        """pytorch_pretrained_bert's names, and values that nobody gave."""
+        values = {
+            "vocab_size_or_config_json_file": 11, "n_ctx": 7, "n_positions": 7, "n_embd": 4,
+            "n_layer": None, "n_head": 1, "n_special": 0,
+        }  # fmt: skip
+        found = self.read(checkpoint, self.SMALL, self.write(tmp_path / "c.json", values))
+        assert found.integer("n_layer") == 2
+        assert found.integer("vocab_size", aliases=["vocab_size_or_config_json_file"]) == 11
+
+    def test_model_garden(self, checkpoint, tmp_path):
+        (tmp_path / "passed.yaml").write_text("bert: {hidden_size: 3}")
+        found = read_configuration(None, tmp_path / "passed.yaml", checkpoint, self.SMALL, "openai")
+        assert found.kind == "model_garden"

@@ -26,6 +26,7 @@ SIZES = Dimensions(
 )
 WITH_HEADS = dataclasses.replace(SIZES, num_attention_heads=2)
 WITHOUT_TYPES = dataclasses.replace(SIZES, type_vocab_size=None)
+OF_GPT = dataclasses.replace(WITHOUT_TYPES, intermediate_size=32, embedding_size=8)
 
 
 def source(layout, shapes, variables=None):
@@ -97,6 +98,28 @@ def fairseq(root="decoder.sentence_encoder.", fused=False):
     return shapes
 
 
+def openai(word, position, convolution=True):
+    """GPT and GPT-2 have neither token types nor a width of their own for embeddings."""
+    shapes = {f"model/{word}": (30, 8), f"model/{position}": (16, 8)}
+    one = (1,) if convolution else ()
+    for i in range(3):
+        shapes[f"model/h{i}/attn/c_attn/w"] = (*one, 8, 24)
+        shapes[f"model/h{i}/attn/c_proj/w"] = (*one, 8, 8)
+        shapes[f"model/h{i}/mlp/c_fc/w"] = (*one, 8, 32)
+        shapes[f"model/h{i}/mlp/c_proj/w"] = (*one, 32, 8)
+    return shapes
+
+
+def gpt(word, position, root="transformer."):
+    shapes = {f"{root}{word}.weight": (30, 8), f"{root}{position}.weight": (16, 8)}
+    for i in range(3):
+        shapes[f"{root}h.{i}.attn.c_attn.weight"] = (8, 24)
+        shapes[f"{root}h.{i}.attn.c_proj.weight"] = (8, 8)
+        shapes[f"{root}h.{i}.mlp.c_fc.weight"] = (8, 32)
+        shapes[f"{root}h.{i}.mlp.c_proj.weight"] = (32, 8)
+    return shapes
+
+
 def model_garden(root, block, tables, feed_forward="_intermediate_dense/kernel"):
     shapes = dict(zip([root + table for table in tables], [(30, 6), (16, 6), (2, 6)], strict=True))
     for i in range(3):
@@ -145,6 +168,28 @@ def test_fairseq(root, fused):
     checkpoint = source("fairseq", fairseq(f"{root}sentence_encoder.", fused))
     assert dimensions(checkpoint) == WITHOUT_TYPES
     assert describe(checkpoint) == "fairseq layout, 3 layers, hidden size 8"
+
+
+@pytest.mark.parametrize("convolution", [True, False])
+@pytest.mark.parametrize(
+    ("layout", "tables", "name"),
+    [
+        ("openai", ("we", "pe"), "openai-gpt"),
+        ("tf1", ("wte", "wpe"), "openai/gpt-2"),
+    ],
+)
+def test_openai(layout, tables, name, convolution):
+    checkpoint = source(layout, openai(*tables, convolution))
+    assert dimensions(checkpoint) == OF_GPT
+    assert describe(checkpoint) == f"{name} layout, 3 layers, hidden size 8"
+
+
+@pytest.mark.parametrize("root", ["transformer.", ""])
+@pytest.mark.parametrize("tables", [("tokens_embed", "positions_embed"), ("wte", "wpe")])
+def test_gpt(tables, root):
+    checkpoint = source("hugging_face", gpt(*tables, root))
+    assert dimensions(checkpoint) == OF_GPT
+    assert describe(checkpoint) == "Hugging Face layout, 3 layers, hidden size 8"
 
 
 @pytest.mark.parametrize("root", ["", "model/", "encoder/", "pretrainer/encoder_network/"])
@@ -216,6 +261,9 @@ def test_variables_of_a_saved_model():
         {"bert/encoder/layer_0/attention/self/query/kernel": (8,)},
         {"bert/encoder/layer_x/attention/self/query/kernel": (8, 8)},
         {"h.0.attn.c_attn.weight": (64, 192)},
+        {"h.0.attn.c_attn.weight": (192, 64), "wte.weight": (53, 64)},  # of GPT-BigCode and Qwen
+        {"h.0.attn.c_attn.weight": (64, 96), "wte.weight": (53, 64)},
+        {"model/h0/attn/c_attn/w": (2, 4, 12), "model/we": (53, 4)},
         {"decoder.layers.0.self_attn.q_proj.weight": (8, 8)},  # of a translation model
     ],
 )
@@ -235,7 +283,7 @@ REAL = {
     "index_only/Senti-BERT": None,
     "tf1_keras-xlnet_test_checkpoint_empty": None,
     "tf1_keras-transformer-xl_test_checkpoint_div_1": None,
-    "hf_gpt_capp": None,
+    "hf_gpt_capp": (4, 64, None, 256, 53, 512, None, 64),
 }
 
 
