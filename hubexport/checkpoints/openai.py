@@ -32,11 +32,18 @@ SHAPES_FILE = "params_shapes.json"
 MAX_SHAPES_BYTES = 1 << 20  # the release's list has 1,478
 MAX_NPY_HEADER_BYTES = 4096  # that of a vector has 128
 
+_NAMED = re.compile(r"model/h\d+/attn/c_attn/w")
 _PIECE = re.compile(r"params_(0|[1-9]\d{0,5})\.npy")
 _ITEMSIZE = 4
 _SHOWN = 24  # wrong shapes named in an error: two layers of them
 
 Shape = tuple[int, ...]
+
+
+def has_openai_names(source: TensorSource) -> bool:
+    """Whether the tensors are called as in OpenAI's programs: GPT's, and in TensorFlow checkpoints
+    GPT-2's."""
+    return any(map(_NAMED.fullmatch, source.tensors))
 
 
 def open_openai(path: Path) -> TensorSource:

@@ -14,7 +14,7 @@ from hubexport.exporting.job import Job
 from hubexport.exporting.options import EncoderOptions
 from hubexport.packages import check_installed
 from hubexport.paths import PathLike
-from hubexport.validation.references.sources import MAKERS
+from hubexport.validation.references.sources import MAKERS, layout_of
 
 if TYPE_CHECKING:
     from hubexport.validation.results import GateResult
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 _SOURCES = {
     "hugging_face": "transformers",
     "fairseq": "transformers",
+    "openai": "transformers",
     "tf1": "model_garden",
     "tf2": "model_garden",
 }
-"""Checkpoint layout -> who can compute what its models give."""
+"""Checkpoint layout, as `layout_of` tells it -> who can compute what its models give."""
 _SHOWN = 12  # lines of what a process said before it failed
 
 
@@ -68,7 +69,8 @@ def reference_for(job: Job, options: EncoderOptions) -> Iterator[Path | None]:
         yield None
         return
     given = None if options.reference is None else Path(options.reference)
-    _check_reference(given, job.source.layout)
+    layout = layout_of(job.source)
+    _check_reference(given, layout)
     if given is not None:
         yield given
         return
@@ -77,7 +79,7 @@ def reference_for(job: Job, options: EncoderOptions) -> Iterator[Path | None]:
         asked = options.given()
         paths = {name: Path(asked[name]) for name in names if name in asked}
         lower_case = (job.tokenizer.record() or {}).get("do_lower_case")
-        yield _make_reference(Path(directory) / "reference", job.source.layout, paths, lower_case)
+        yield _make_reference(Path(directory) / "reference", layout, paths, lower_case)
 
 
 def _check_reference(reference: Path | None, layout: str) -> None:

@@ -1,14 +1,18 @@
-"""GPT's original release, written as openai/finetune-transformer-lm reads it.
+"""GPT's and GPT-2's original releases, written as OpenAI's programs read them.
 
-`train.py` there concatenates `params_0.npy` to `params_9.npy`, splits the vector by
-`params_shapes.json`, and hands the parts to its variables in the order of their creation.
+`train.py` of openai/finetune-transformer-lm concatenates `params_0.npy` to `params_9.npy`, splits
+the vector by `params_shapes.json`, and hands the parts to its variables in the order of their
+creation. `src/model.py` of openai/gpt-2 restores a TensorFlow checkpoint by its variables' names,
+and reads `hparams.json` beside it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,3 +68,66 @@ def write_release(
     path = directory / "params_shapes.json"
     path.write_text(json.dumps([list(tensor.shape) for tensor in tensors.values()]))
     return path
+
+
+_TABLES = {
+    "positions_embed.weight": "model/pe",
+    "tokens_embed.weight": "model/we",
+    "wpe.weight": "model/wpe",
+    "wte.weight": "model/wte",
+}
+
+
+def variables(model: Any) -> dict[str, np.ndarray]:
+    """The variables of OpenAI's programs that a GPT or GPT-2 of transformers has the numbers of.
+
+    Args:
+      model: of transformers; of its heads nothing is kept, as OpenAI's releases have none.
+    """
+    encoder = getattr(model, model.base_model_prefix, model)
+    found = {}
+    for name, parameter in encoder.named_parameters():
+        array = parameter.detach().numpy()
+        if name not in _TABLES:
+            layer, leaf = re.sub(r"^h\.", "h", name).replace(".", "/").rsplit("/", 1)
+            of_norm = "/ln_" in f"/{layer}"
+            short = "b" if leaf == "bias" else "g" if of_norm else "w"
+            found[f"model/{layer}/{short}"] = array[None] if short == "w" else array
+        else:
+            found[_TABLES[name]] = array
+    return found
+
+
+def write_gpt(directory: Path, model: Any, pieces: Sequence[int] | int = 10) -> Path:
+    """A GPT of transformers as OpenAI released it; gives the list of shapes."""
+    found, config = variables(model), model.config
+    order = shapes(
+        words=config.vocab_size, positions=config.n_positions, hidden=config.n_embd,
+        layers=config.n_layer,
+    )  # fmt: skip
+    assert {name: array.shape for name, array in found.items()} == order
+    return write_release(directory, {name: found[name] for name in order}, pieces)
+
+
+def write_gpt2(directory: Path, model: Any, **others: np.ndarray) -> Path:
+    """A GPT-2 of transformers as OpenAI released it; gives the prefix of the checkpoint.
+
+    Args:
+      **others: further variables.
+    """
+    import tensorflow as tf
+
+    directory.mkdir(parents=True, exist_ok=True)
+    found, config = {**variables(model), **others}, model.config
+    prefix = directory / "model.ckpt"
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix), tensor_names=list(found), shape_and_slices=[""] * len(found),
+        tensors=list(map(tf.constant, found.values())),
+    )  # fmt: skip
+    hparams = {
+        "n_vocab": config.vocab_size, "n_ctx": config.n_positions, "n_embd": config.n_embd,
+        "n_head": config.n_head, "n_layer": config.n_layer,
+    }  # fmt: skip
+    (directory / "hparams.json").write_text(json.dumps(hparams))
+    (directory / "checkpoint").write_text('model_checkpoint_path: "model.ckpt"\n')
+    return prefix

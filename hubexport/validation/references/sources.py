@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hubexport.checkpoints.openai import has_openai_names
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import ExportPathError, UsageError
 from hubexport.families.configuration import Configuration
@@ -89,7 +90,7 @@ class Maker:
     Attributes:
       module: has `open_model(request)`.
       packages: what it imports that hubexport itself does not depend on.
-      layouts: of checkpoints (`TensorSource.layout`) that it takes.
+      layouts: of checkpoints that it takes, as `layout_of` tells them.
       takes: arguments of `make_reference` that only some makers take.
       needs: those of them that must be given.
       environment: variables that its packages look at when they are imported.
@@ -107,7 +108,7 @@ MAKERS: Mapping[str, Maker] = {
     "transformers": Maker(
         "transformers",
         ("torch", "transformers"),
-        ("hugging_face", "fairseq"),
+        ("hugging_face", "fairseq", "openai"),
         frozenset({"bert_config", "tokenizer"}),
     ),
     "model_garden": Maker(
@@ -120,7 +121,7 @@ MAKERS: Mapping[str, Maker] = {
     "file": Maker(
         "recorded",
         (),
-        ("hugging_face", "fairseq", "tf1", "tf2"),
+        ("hugging_face", "fairseq", "openai", "tf1", "tf2"),
         frozenset({"bert_config", "encoder_config", "outputs_file"}),
         needs=frozenset({"outputs_file"}),
     ),
@@ -207,14 +208,21 @@ def check_not_read(output: Path, files: list[Path]) -> None:
         )
 
 
+def layout_of(tensors: TensorSource) -> str:
+    """The checkpoint's layout; "openai" also where a TensorFlow checkpoint is one of GPT-2, which
+    Model Garden does not have."""
+    return "openai" if has_openai_names(tensors) else tensors.layout
+
+
 def check_layout(source: str, maker: Maker, tensors: TensorSource) -> None:
     """Fails where the maker does not read such checkpoints.
 
     Raises:
       UsageError: another maker does.
     """
-    if tensors.layout not in maker.layouts:
-        others = [name for name, each in MAKERS.items() if tensors.layout in each.layouts]
+    layout = layout_of(tensors)
+    if layout not in maker.layouts:
+        others = [name for name, each in MAKERS.items() if layout in each.layouts]
         raise UsageError(
             f"--source={source} does not read checkpoints of this kind",
             [("checkpoint", f"{tensors.path} ({tensors.format})")],

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hubexport.checkpoints.openai import has_openai_names
+from hubexport.checkpoints.source import TensorSource
 from hubexport.checkpoints.training_state import training_state
 from hubexport.errors import ConfigurationError, TensorMismatchError, some_of
 from hubexport.families.carried import carried_heads, spelled_heads
@@ -21,7 +23,7 @@ from hubexport.families.heads import ARCHITECTURES, ENCODER_LEAD, FIELDS, POSITI
 from hubexport.families.opening import Opened
 from hubexport.validation.cases import Case
 from hubexport.validation.reference_file import layer_name
-from hubexport.validation.references import fairseq
+from hubexport.validation.references import fairseq, openai
 from hubexport.validation.references.hugging_face_tokenizer import HuggingFaceTokenizer, says_how
 from hubexport.validation.references.sentence_transformers import sentence_embedding
 from hubexport.validation.references.sources import SIZES, Outputs, Request, first_line
@@ -56,9 +58,7 @@ class TransformersModel:
         self._interfaces = {
             name: each.interface for group in groups for name, each in group.items()
         }
-        state = read_state_dict(request.source.files)
-        if request.source.layout == "fairseq":
-            state = fairseq.as_transformers(state)
+        state = _state_dict(request.source)
         config = _config(request, family, state, self._interfaces)
         loader = _Loader(request, config, state)
         prefix = type(config).__name__.removesuffix("Config")
@@ -162,13 +162,21 @@ def _family(request: Request) -> Family:
       ConfigurationError: it is of none, or of one that transformers does not have.
     """
     configuration = request.configuration
-    if configuration.kind not in ("json", "fairseq"):
+    if configuration.kind not in ("json", "fairseq", "openai"):
         raise ConfigurationError(
             "the reference by transformers is of transformers' own configurations",
             [("configuration", str(configuration.path)), ("found", configuration.kind)],
             "record the outputs in the model's own code, and pass --source=file.",
         )
     return Opened(request.source, configuration).model()[0]
+
+
+def _state_dict(source: TensorSource) -> dict[str, Any]:
+    """The checkpoint's tensors by transformers' names, read by other programs than the export."""
+    if has_openai_names(source):
+        return openai.read_state_dict(source)
+    state = read_state_dict(source.files)
+    return fairseq.as_transformers(state) if source.layout == "fairseq" else state
 
 
 def _carried(family: Family) -> list[dict[str, Head]]:
@@ -206,6 +214,9 @@ def _config(
             if configuration.kind == "fairseq":
                 values = fairseq.configuration(configuration.values, state)
                 return transformers.RobertaConfig(**values)
+            if has_openai_names(request.source):
+                made_by = getattr(transformers, f"{family.transformers}Config")
+                return made_by(**openai.configuration(configuration.values))
             known = model_type in CONFIG_MAPPING
             made_by = (
                 CONFIG_MAPPING[model_type]
