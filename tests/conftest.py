@@ -13,7 +13,7 @@ import pytest
 
 from tests.artifacts import VARIABLE
 from tests.forks import Server
-from tests.optimizer import set_optimizer
+from tests.optimizer import leave_out_tracebacks, set_optimizer
 
 # XLA's optimizations take longer to compile than tests' models take to run; results are the same.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -71,10 +71,13 @@ def pytest_runtest_setup() -> None:
     """Optimizing a graph takes longer than running it a few times."""
     if "tensorflow" in sys.modules:
         set_optimizer(False)
+        leave_out_tracebacks()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes it again."""
+    gc.freeze()  # pytest looks for garbage five times at the end: seconds among TensorFlow's graphs
     for directory, server in _MADE:
         server.close()
         shutil.rmtree(directory, ignore_errors=True)

@@ -74,8 +74,7 @@ def test_a_task_is_told_by_its_scope(garden: Any, tmp_path: Path) -> None:
 def test_model_garden(items: str, next_sentence: bool, garden: Any, tmp_path: Path) -> None:
     """The head starts from its own dense layer, `pooled_output` from the encoder's."""
     sizes = garden.Sizes()
-    encoder = garden.ENCODERS["v2"](sizes)
-    model = garden.pretrainer(sizes, encoder, next_sentence=next_sentence, classes=3)
+    model = garden.trained(sizes, "v2", next_sentence=next_sentence, classes=3)
     prefix = garden.tf.train.Checkpoint(**{items: model}).save(str(tmp_path / "ckpt"))
     configuration = garden.write_configuration(CONFIGURATION, sizes, tmp_path)
     heads = ["mlm", "nsp", "classifier"] if next_sentence else ["mlm", "classifier"]

@@ -62,8 +62,8 @@ class Trained:
         self, garden: Any, encoder: str, sizes: Sizes, directory: Path, *, next_sentence: bool
     ):
         self.garden, self.sizes, self.directory = garden, sizes, directory
-        self.encoder = garden.ENCODERS[encoder](sizes)
-        self.model = garden.pretrainer(sizes, self.encoder, next_sentence=next_sentence)
+        self.model = garden.trained(sizes, encoder, next_sentence=next_sentence)
+        self.encoder = self.model.encoder_network
 
     def save(self, layout: str, writer: str = "save", optimizer: str | None = None) -> str:
         """Writes a checkpoint; its prefix."""

@@ -56,8 +56,7 @@ def _talking_heads(directory: Path) -> dict[str, Any]:
     from tests.oracles import model_garden
 
     sizes = model_garden.Sizes(type_vocab_size=TYPES)
-    encoder = model_garden.talking_heads_encoder(sizes)
-    model = model_garden.pretrainer(sizes, encoder, next_sentence=True)
+    model = model_garden.trained(sizes, "talking_heads", next_sentence=True)
     directory.mkdir()
     tf.train.Checkpoint(model=model).write(str(directory / "checkpoint"))
     return {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import json
 import os
 import zlib
@@ -235,6 +237,14 @@ def pretrainer(
     return model
 
 
+@functools.cache
+def trained(
+    sizes: Sizes, encoder: str, *, next_sentence: bool, classes: int | None = None
+) -> models.BertPretrainerV2:
+    """`pretrainer` around an encoder of `ENCODERS`; the same for all who ask, to be read."""
+    return pretrainer(sizes, ENCODERS[encoder](sizes), next_sentence=next_sentence, classes=classes)
+
+
 def randomize(variables: Iterable[tf.Variable], seed: int) -> None:
     """Gives every variable a random value that suits its name."""
     generator = np.random.default_rng(seed)
@@ -321,11 +331,14 @@ def write_tf1_checkpoint(
             for slot in ("adam_m", "adam_v"):
                 stored[f"{name}/{slot}"] = generator.standard_normal(value.shape, np.float32)
         stored["global_step"] = np.array(1_000_000, np.int64)
-    v1 = tf.compat.v1
-    with tf.Graph().as_default(), v1.Session() as session:
-        variables = [v1.get_variable(name, initializer=value) for name, value in stored.items()]
-        session.run(v1.global_variables_initializer())
-        v1.train.Saver(variables).save(session, str(prefix), write_state=False)
+    # The op that TF1's Saver consists of; a graph and a session around it give the same bytes.
+    names = sorted(stored)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[stored[name] for name in names],
+    )
     return values
 
 
@@ -360,9 +373,33 @@ def _tf1_shapes(sizes: Sizes, *, heads: bool) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+_CONVERTED: dict[tuple[str, bytes], models.BertPretrainerV2] = {}
+
+
 def converted_tf1(bert_config: Path, prefix: Path, directory: Path) -> models.BertPretrainerV2:
-    """A TF1 checkpoint through Model Garden's converter into a `BertPretrainerV2`."""
+    """A TF1 checkpoint through Model Garden's converter into a `BertPretrainerV2`.
+
+    The same one for the same weights of a model, to be read; `directory` takes what is written.
+    """
     config = legacy_configs.BertConfig.from_json_file(str(bert_config))
+    key = config.to_json_string(), _digest_of_weights(prefix)
+    if key not in _CONVERTED:
+        _CONVERTED[key] = _convert_tf1(config, prefix, directory)
+    return _CONVERTED[key]
+
+
+def _digest_of_weights(prefix: Path) -> bytes:
+    reader = tf.train.load_checkpoint(str(prefix))
+    digest = hashlib.sha256()
+    for name in sorted(reader.get_variable_to_shape_map()):
+        if not name.endswith(("/adam_m", "/adam_v")) and name != "global_step":
+            digest.update(name.encode() + reader.get_tensor(name).tobytes())
+    return digest.digest()
+
+
+def _convert_tf1(
+    config: legacy_configs.BertConfig, prefix: Path, directory: Path
+) -> models.BertPretrainerV2:
     converter.convert_checkpoint(
         bert_config=config,
         output_path=str(directory / "converted"),

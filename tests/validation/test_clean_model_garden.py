@@ -88,10 +88,9 @@ def save(garden: Any, case: Case, directory: Path) -> tuple[str, dict[str, Path]
     import tensorflow as tf
 
     sizes = garden.Sizes(**case.sizes)
-    encoder = garden.ENCODERS[case.encoder](sizes)
-    model = garden.pretrainer(sizes, encoder, next_sentence=case.next_sentence)
+    model = garden.trained(sizes, case.encoder, next_sentence=case.next_sentence)
     items = {
-        "model=": {"model": encoder},
+        "model=": {"model": model.encoder_network},
         "pretrainer=": {"pretrainer": model},
         "checkpoint_items": model.checkpoint_items,
     }[case.layout]

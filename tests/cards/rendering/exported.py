@@ -74,9 +74,8 @@ def _garden(
     from tests.oracles import model_garden
 
     sizes = model_garden.Sizes(max_position_embeddings=LENGTH, type_vocab_size=2)
-    built = model_garden.ENCODERS[encoder](sizes)
-    model = model_garden.pretrainer(sizes, built, next_sentence=nsp)
-    items = {"pretrainer": model} if heads else {"encoder": built}
+    model = model_garden.trained(sizes, encoder, next_sentence=nsp)
+    items = {"pretrainer": model} if heads else {"encoder": model.encoder_network}
     tf.train.Checkpoint(**items).write(str(work / "ckpt"))
     configuration = model_garden.write_configuration("bert_config.json", sizes, work)
     artifacts.export_encoder(checkpoint=work / "ckpt", export_path=path, **configuration, **options)

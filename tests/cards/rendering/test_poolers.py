@@ -100,7 +100,7 @@ def _garden(directory: Path, name: str) -> Made:
 
     directory.mkdir()
     sizes = model_garden.Sizes(type_vocab_size=2)
-    model = model_garden.pretrainer(sizes, model_garden.encoder_v2(sizes), next_sentence=True)
+    model = model_garden.trained(sizes, "v2", next_sentence=True)
     tf.train.Checkpoint(pretrainer=model).write(str(directory / "ckpt"))
     configuration = model_garden.write_configuration("bert_config.json", sizes, directory)
     export_encoder(

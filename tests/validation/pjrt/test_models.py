@@ -52,9 +52,8 @@ def test_talking_heads(client: Any, tmp_path: Path) -> None:
     from tests.oracles import model_garden
 
     sizes = model_garden.Sizes()
-    encoder = model_garden.talking_heads_encoder(sizes)
-    model = model_garden.pretrainer(sizes, encoder, next_sentence=False)
-    prefix = tf.train.Checkpoint(encoder=encoder).write(str(tmp_path / "ckpt"))
+    model = model_garden.trained(sizes, "talking_heads", next_sentence=False)
+    prefix = tf.train.Checkpoint(encoder=model.encoder_network).write(str(tmp_path / "ckpt"))
     configuration = model_garden.write_configuration("bert.yaml", sizes, tmp_path)
     export_encoder(checkpoint=prefix, export_path=tmp_path / "out", **configuration)
     cases = random_cases(sizes.vocab_size, sizes.max_position_embeddings, sizes.type_vocab_size)[

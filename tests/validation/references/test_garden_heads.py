@@ -125,7 +125,7 @@ def test_next_sentence_and_another_head(
     encoder: str, items: str, make: Any, tmp_path: Path
 ) -> None:
     sizes = garden.Sizes()
-    model = garden.pretrainer(sizes, garden.ENCODERS[encoder](sizes), next_sentence=True, classes=3)
+    model = garden.trained(sizes, encoder, next_sentence=True, classes=3)
     saved = {
         "model": {"model": model},
         "checkpoint_items": model.checkpoint_items,

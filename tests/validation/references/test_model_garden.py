@@ -73,8 +73,7 @@ def save(directory: Path, writer: str = "save", **items: Any) -> str:
 def build(garden: Any, encoder: str, *, next_sentence: bool = False, **sizes: Any) -> Any:
     """Sizes and a `BertPretrainerV2` of random weights."""
     chosen = garden.Sizes(**sizes)
-    encoder = garden.ENCODERS[encoder](chosen)
-    return chosen, garden.pretrainer(chosen, encoder, next_sentence=next_sentence)
+    return chosen, garden.trained(chosen, encoder, next_sentence=next_sentence)
 
 
 def expected(garden: Any, model: Any, *heads: str) -> Callable[..., dict[str, Any]]:
