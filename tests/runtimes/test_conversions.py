@@ -39,18 +39,19 @@ def _hugging_face(directory: Path) -> dict[str, Any]:
     return {"checkpoint": checkpoint}
 
 
-def _google(directory: Path) -> dict[str, Any]:
+def _google(directory: Path, layers: int = 5) -> dict[str, Any]:
     """google-research/bert's: the approximate GELU, and no vector but the pooler's; as many layers
     as make the index of the variables larger than LevelDB's blocks usually are."""
-    config = {**tiny.CONFIG, "num_hidden_layers": 5}
-    return {"checkpoint": tiny.write_checkpoint(directory / "model", config)}
+    config = {**tiny.CONFIG, "num_hidden_layers": layers}
+    checkpoint = tiny.write_checkpoint(directory / "model", config)
+    return {"checkpoint": checkpoint, "heads": "none"}
 
 
 MODELS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "hugging_face": _hugging_face,
     "google": _google,
     "hugging_face_tokens_only": lambda directory: {**_hugging_face(directory), "padding": "skip"},
-    "google_tokens_only": lambda directory: {**_google(directory), "padding": "skip"},
+    "google_tokens_only": lambda directory: {**_google(directory, 2), "padding": "skip"},
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.artifacts import export_encoder
-from tests.validation.pjrt.support import Exported, flat, make_context, some_cases
+from tests.validation.pjrt.support import Exported, flat, make_context, one_case, some_cases
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def seeded(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path
     from hubexport.validation.pjrt.bundle import write_bundle
 
     directory = tmp_path_factory.mktemp("bundles") / "seeded"
-    assert write_bundle(exported.context, directory, weights="seed").seed == 0
+    assert write_bundle(one_case(exported), directory, weights="seed").seed == 0
     return directory
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hubexport.errors import ExportPathError, HubexportError, UsageError
-from tests.validation.pjrt.support import Exported, make_context, some_cases
+from tests.validation.pjrt.support import Exported, make_context, one_case, some_cases
 
 pytest.importorskip("tensorflow")
 
@@ -86,7 +86,7 @@ def test_programs_say_their_precision_and_no_locations(bundle: Path) -> None:
     fields = _manifest(bundle)
     # Cases of one shape share programs: plain and segments.
     shapes = {tuple(case["inputs"]["tensors"][0]["shape"]) for case in fields["cases"]}
-    assert shapes == {(3, 1), (3, 11), (5, 12)}
+    assert shapes == {(3, 11), (5, 12)}
     assert len(fields["programs"]) == len(shapes) * 2 * 2
     for program in fields["programs"]:
         text = (bundle / program["file"]["path"]).read_text("utf-8")
@@ -100,7 +100,7 @@ def test_programs_say_their_precision_and_no_locations(bundle: Path) -> None:
 
 
 def test_small_files_hold_the_same(bundle: Path, exported: Exported, tmp_path: Path) -> None:
-    write_bundle(exported.context, tmp_path / "cut", shard_bytes=1000)
+    write_bundle(one_case(exported), tmp_path / "cut", shard_bytes=1000)
     whole, cut = _manifest(bundle), _manifest(tmp_path / "cut")
     sizes = [file["nbytes"] for file in cut["weights"]["files"]]
     # A multiple of no tensor's row: tensors go on in the next file.
@@ -113,7 +113,7 @@ def test_small_files_hold_the_same(bundle: Path, exported: Exported, tmp_path: P
     for name in theirs:
         np.testing.assert_array_equal(ours[name], theirs[name])
     digests = [[each["file"]["sha256"] for each in fields["programs"]] for fields in (whole, cut)]
-    assert digests[0] == digests[1]  # lowered again, the same bytes
+    assert digests[0][: 2 * 2] == digests[1]  # lowered again, the same bytes
 
 
 def test_a_bundle_for_timing_holds_no_values(seeded: Path) -> None:

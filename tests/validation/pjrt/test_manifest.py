@@ -67,7 +67,7 @@ DAMAGES: dict[str, tuple[Callable[[Fields], Any], str]] = {
     ),
     "an input that is not there": (
         lambda fields: fields["programs"][0]["arguments"].append("position_ids"),
-        "one_token: no position_ids for program 0",
+        "plain: no position_ids for program 0",
     ),
     "a program that is not there": (
         lambda fields: fields["cases"][0]["programs"].append(99), "program 99 of"
@@ -78,7 +78,7 @@ DAMAGES: dict[str, tuple[Callable[[Fields], Any], str]] = {
     "no ids": (
         lambda fields: [
             tensor.update(name=tensor["name"].replace("word_ids", "ids"))
-            for tensor in fields["cases"][1]["inputs"]["tensors"]
+            for tensor in fields["cases"][0]["inputs"]["tensors"]
         ],
         "plain: no input_word_ids of two",
     ),

@@ -18,7 +18,7 @@ from hubexport.validation.pjrt.job import run_in_child
 from hubexport.validation.pjrt.run import run_bundle
 from hubexport.validation.report import Report, read_report
 from hubexport.validation.results import FAILED, NOT_RUN, PASSED, GateResult
-from tests.validation.pjrt.support import Exported, make_context, run_python, some_cases
+from tests.validation.pjrt.support import Exported, one_case, run_python, some_cases
 
 pytest.importorskip("jax", reason="JAX is not installed")
 pytest.importorskip("tensorflow")
@@ -91,18 +91,15 @@ def test_says_what_it_ran(report: Report, exported: Exported) -> None:
         (part, precision) for part in ("encoder", "heads") for precision in ("HIGHEST", "DEFAULT")
     }
     shapes = {(row["batch_size"], row["sequence_length"]) for row in rows}
-    assert shapes == {(3, 1), (3, 11), (5, 12)} and len(rows) == 3 * 2 * 2
+    assert shapes == {(3, 11), (5, 12)} and len(rows) == 2 * 2 * 2
     assert all(row["median"] > 0 and row["runs"] == 2 for row in rows)
 
 
 @pytest.fixture(scope="module")
 def small(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with one case, which compiles sooner."""
-    outputs = {case: exported.outputs[case] for case in ("one_token",)}
-    context = make_context(exported.artifact, some_cases()[:1], outputs)
-    context.__dict__["encoder"] = exported.context.encoder
     directory = tmp_path_factory.mktemp("small") / "bundle"
-    write_bundle(context, directory)
+    write_bundle(one_case(exported), directory)
     return directory
 
 
@@ -134,7 +131,7 @@ print(status, *packages() - before - {"hubexport"})
     for gate, theirs in zip(said.gates, report.gates, strict=True):
         assert (gate.name, gate.status) == (theirs.name, theirs.status)
         assert [each.what for each in gate.measurements] == [
-            each.what for each in theirs.measurements if each.what.startswith("one_token")
+            each.what for each in theirs.measurements if each.what.startswith("plain")
         ]
 
 
@@ -216,8 +213,9 @@ def test_a_program_that_cannot_be_compiled_fails(bundle: Path, client: Any, tmp_
     gates = _gates(report)
     assert [gates[name].status for name in NUMERICS] == [FAILED, PASSED]
     assert gates["determinism"].status == FAILED
-    (failure,) = gates[NUMERICS[0]].failures
-    assert failure.what == "one_token: runs" and "stablehlo.ad" in str(failure.figure)
+    failures = gates[NUMERICS[0]].failures
+    assert {each.what for each in failures} == {"plain: runs", "segments: runs"}
+    assert all("stablehlo.ad" in str(each.figure) for each in failures)
 
 
 def test_what_does_not_repeat_fails(bundle: Path, client: Any) -> None:
@@ -250,7 +248,7 @@ def test_for_timing_only(seeded: Path, client: Any) -> None:
     assert [gates[name].status for name in NUMERICS] == [NOT_RUN, NOT_RUN]
     assert "drawn from a seed" in gates[NUMERICS[0]].detail
     assert gates["determinism"].status == PASSED
-    assert len(report.information["milliseconds"]) == 3 * 2 * 2
+    assert len(report.information["milliseconds"]) == 2 * 2
 
 
 def test_run_in_child(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
