@@ -44,6 +44,12 @@ def _mean(sequence: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return mean.astype(np.float32)
 
 
+def _last(sequence: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    last = (np.arange(mask.shape[1]) * mask).argmax(axis=1)
+    of_last: np.ndarray = sequence[np.arange(len(mask)), last]
+    return of_last
+
+
 MODES: Mapping[str, str] = {
     "cls": "the first token's vector",
     "max": "the maximum of the tokens' vectors in each dimension",
@@ -89,6 +95,12 @@ POOLERS: Mapping[str, Pooler] = {
         help=MODES["cls"],
         sentence=f"`pooled_output` is {MODES['cls']} in `sequence_output`.",
         of_sequence=lambda sequence, mask: sequence[:, 0],
+    ),
+    "lasttoken": Pooler(
+        help=MODES["lasttoken"],
+        sentence="`pooled_output` is the vector in `sequence_output` of the last token, the last "
+        "position where `input_mask` is 1.",
+        of_sequence=_last,
     ),
     "untrained": Pooler(
         help="tanh of a dense layer with random weights on the first token's vector, for "

@@ -24,6 +24,7 @@ _BY_NAME = {
     },
     "hugging_face": {
         "index buffers": r"(.*\.)?embeddings\.(position_ids|token_type_ids)",
+        "masks of attention": r"(.*\.)?h\.\d+\.attn\.(bias|masked_bias)",
     },
 }
 

@@ -43,25 +43,29 @@ class HeadChoice:
     ) -> Network:
         """The head's network."""
         from hubexport.networks.heads import HEADS, Place
-        from hubexport.networks.pooling import FirstTokenDense
+        from hubexport.networks.pooling import POOLINGS, FirstTokenDense
 
         head = self.heads[name]
 
         def trained_on() -> Pooling:
+            if head.pooler is None:
+                return POOLINGS[head.pooling]
             if name not in self.own_poolers:
                 return pooled
-            assert head.pooler is not None
             scope, activation = head.pooler.part.scope, head.pooler.activation
             return FirstTokenDense(family.config, variables, scope, activation)
 
+        leaves = {leaf.name: leaf for part in head.parts for leaf in part.leaves}
         place = Place(
             family.config,
             variables,
             head.scope,
             encoder,
-            head.parts[0].leaves[0].shape[0],
-            trained_on if head.pooler else None,
+            leaves["output_weights"].shape[0] if "output_weights" in leaves else 0,
+            "output_bias" in leaves,
+            trained_on,
             head.activation or family.config.hidden_act,
+            lambda: family.of_every_position().network(variables),
         )
         return HEADS[head.network](place)
 

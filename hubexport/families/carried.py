@@ -29,7 +29,8 @@ def carried_heads(family: Family) -> list[Sequence[str]]:
         tensors = frozenset(weight.tensor for weight in family.names.weights(head.parts))
         if any(family.source.find(tensor) is not None for tensor in tensors):
             by_tensors.setdefault(tensors, []).append(name)
-    return [_told_apart(names, heads, family) for names in by_tensors.values()]
+    without: list[Sequence[str]] = [[name] for name, head in heads.items() if head.carried]
+    return without + [_told_apart(names, heads, family) for names in by_tensors.values()]
 
 
 def _told_apart(names: list[str], heads: Mapping[str, Head], family: Family) -> list[str]:

@@ -76,6 +76,12 @@ class Configuration:
             raise self._error(name, value, "a number of at least 0 and less than 1")
         return float(value)
 
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.values.get(name, default)
+        if not isinstance(value, bool):
+            raise self._error(name, value, "true or false")
+        return value
+
     def text(self, name: str, default: str) -> str:
         value = self.values.get(name, default)
         if not isinstance(value, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 import dataclasses
 import re
 from collections.abc import Collection, Mapping
@@ -52,6 +53,8 @@ class Family(abc.ABC):
       causal: whether a token sees only those before it.
       layer_scale: "normalized" where each layer's output is, "residual" where outputs are sums that
         grow from layer to layer; what differences are measured by.
+      positions_from_mask: whether positions are counted from the first token of `input_mask`, which
+        transformers must be told.
       ignored_inputs: of the encoder's inputs, those that are taken and have no influence.
       transformers: what the names of transformers' classes begin with.
       config: what shapes the network.
@@ -73,6 +76,7 @@ class Family(abc.ABC):
     padding_side: ClassVar[str] = "right"
     causal: ClassVar[bool] = False
     layer_scale: ClassVar[str] = "normalized"
+    positions_from_mask: ClassVar[bool] = False
     ignored_inputs: ClassVar[tuple[str, ...]] = ()
     transformers: ClassVar[str]
     config: EncoderConfig
@@ -165,6 +169,12 @@ class Family(abc.ABC):
     @abc.abstractmethod
     def network(self, variables: Variables) -> Encoder:
         """The network, its variables taken from `variables` by name."""
+
+    def of_every_position(self) -> Family:
+        """The same model, its network made to compute padding."""
+        same = copy.copy(self)
+        same.config = dataclasses.replace(self.config, padding="compute")
+        return same
 
     def conventions(self) -> dict[str, object]:
         """What users of the artifact, and its checks, must know of its inputs."""

@@ -29,6 +29,67 @@ POSITIONS = "masked_lm_positions"
 
 
 @dataclasses.dataclass(frozen=True)
+class Function:
+    """What else a head's sub-object can be asked, as a function of its own.
+
+    Attributes:
+      purpose: what it does, for sentences: "`.lm.score` gives ...".
+      inputs: by name, in place of the encoder's where there are any; int32, but float32 for `past`.
+      outputs: float32, by name; the encoder's are not among them.
+      optional: of the inputs, those that may be left out.
+    """
+
+    purpose: str
+    outputs: Mapping[str, Axes]
+    inputs: Mapping[str, Axes] = dataclasses.field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+
+    def sized(self, sizes: Mapping[str, int]) -> Function:
+        """The same with numbers in the place of letters."""
+        return dataclasses.replace(
+            self, inputs=_sized(self.inputs, sizes), outputs=_sized(self.outputs, sizes)
+        )
+
+    def record(self) -> dict[str, Any]:
+        """As the record holds it."""
+        return {
+            "purpose": self.purpose,
+            "inputs": {
+                n: {"dtype": "float32" if n in FLOATS else "int32", "shape": list(a)}
+                for n, a in self.inputs.items()
+            },
+            "outputs": _floats(self.outputs),
+            "optional": list(self.optional),
+        }
+
+    @classmethod
+    def of_record(cls, fields: Mapping[str, Any]) -> Function:
+        """Back from the record; raises as `Interface.of_record`."""
+        return cls(
+            fields["purpose"],
+            _axes(fields["outputs"]),
+            _axes(fields["inputs"]),
+            tuple(fields["optional"]),
+        )
+
+
+FLOATS = ("past",)
+"""Inputs of functions that are float32."""
+
+
+def _sized(shapes: Mapping[str, Axes], sizes: Mapping[str, int]) -> dict[str, Axes]:
+    return {n: tuple(sizes.get(str(axis), axis) for axis in axes) for n, axes in shapes.items()}
+
+
+def _floats(shapes: Mapping[str, Axes]) -> dict[str, Any]:
+    return {n: {"dtype": "float32", "shape": list(axes)} for n, axes in shapes.items()}
+
+
+def _axes(fields: Mapping[str, Any]) -> dict[str, Axes]:
+    return {name: tuple(each["shape"]) for name, each in fields.items()}
+
+
+@dataclasses.dataclass(frozen=True)
 class Interface:
     """What a head is called with and gives, beside what the encoder gives.
 
@@ -43,6 +104,7 @@ class Interface:
       declares_labels: whether its classes have names that a checkpoint may declare.
       problem_type: transformers' "regression", "single_label_classification" or
         "multi_label_classification", where declared.
+      functions: what else its sub-object can be asked, by name.
     """
 
     title: str
@@ -54,14 +116,17 @@ class Interface:
     declares_labels: bool = False
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
+    functions: Mapping[str, Function] = dataclasses.field(default_factory=dict)
 
     def sized(self, **sizes: int) -> Interface:
-        """The same with numbers in the place of V or K."""
-        outputs = {
-            name: tuple(sizes.get(str(axis), axis) for axis in axes)
-            for name, axes in self.outputs.items()
-        }
-        return dataclasses.replace(self, outputs=outputs)
+        """The same with numbers in the place of letters, V or K say."""
+        functions = {name: each.sized(sizes) for name, each in self.functions.items()}
+        return dataclasses.replace(self, outputs=_sized(self.outputs, sizes), functions=functions)
+
+    def given(self) -> dict[str, Axes]:
+        """What it gives, and what those of its functions do that take the encoder's inputs."""
+        of_functions = (each.outputs for each in self.functions.values() if not each.inputs)
+        return {n: axes for each in (self.outputs, *of_functions) for n, axes in each.items()}
 
     def record(self) -> dict[str, Any]:
         """As the record holds it."""
@@ -69,12 +134,13 @@ class Interface:
             "title": self.title,
             "purpose": self.purpose,
             "inputs": {n: {"dtype": "int32", "shape": list(a)} for n, a in self.inputs.items()},
-            "outputs": {n: {"dtype": "float32", "shape": list(a)} for n, a in self.outputs.items()},
+            "outputs": _floats(self.outputs),
             "lead": list(self.lead),
             "layers": self.layers,
             "declares_labels": self.declares_labels,
             "labels": list(self.labels) or None,
             "problem_type": self.problem_type,
+            "functions": {name: each.record() for name, each in self.functions.items()},
         }
 
     @classmethod
@@ -87,13 +153,16 @@ class Interface:
         return cls(
             title=fields["title"],
             purpose=fields["purpose"],
-            outputs={n: tuple(each["shape"]) for n, each in fields["outputs"].items()},
-            inputs={n: tuple(each["shape"]) for n, each in fields["inputs"].items()},
+            outputs=_axes(fields["outputs"]),
+            inputs=_axes(fields["inputs"]),
             lead=tuple(fields["lead"]),
             layers=fields["layers"],
             declares_labels=fields["declares_labels"],
             labels=tuple(fields["labels"] or ()),
             problem_type=fields["problem_type"],
+            functions={  # which older records do not have
+                name: Function.of_record(each) for name, each in fields.get("functions", {}).items()
+            },
         )
 
 
@@ -103,6 +172,41 @@ INTERFACES: Mapping[str, Interface] = {
         purpose="guessing masked words",
         inputs={POSITIONS: ("B", "N")},
         outputs={"mlm_logits": ("B", "N", "V")},
+    ),
+    "lm": Interface(
+        title="Language model",
+        purpose="guessing the next token",
+        inputs={"lm_positions": ("B", "N")},
+        outputs={"lm_logits": ("B", "N", "V")},
+        layers=0,
+        functions={
+            "score": Function(
+                purpose="gives the log-probability of each token after those before it",
+                outputs={"token_log_probs": ("B", "S"), "sequence_log_probs": ("B",)},
+            ),
+            "step": Function(
+                purpose="gives the scores of the token that comes next, and takes and gives what "
+                "is kept of those before",
+                inputs={
+                    "input_word_ids": ("B", "S"),
+                    "input_mask": ("B", "P + S"),
+                    "past": ("L", 2, "B", "A", "P", "D"),
+                },
+                outputs={
+                    "lm_logits": ("B", "V"),
+                    "past": ("L", 2, "B", "A", "P + S", "D"),
+                },
+                optional=("past",),
+            ),
+        },
+    ),
+    "double_heads": Interface(
+        title="Double heads",
+        purpose="guessing the next token and choosing one of several continuations",
+        inputs={"lm_positions": ("B", "C", "N"), "mc_positions": ("B", "C")},
+        outputs={"lm_logits": ("B", "C", "N", "V"), "mc_logits": ("B", "C")},
+        lead=("B", "C", "S"),
+        layers=1,
     ),
     "nsp": Interface(
         title="Next sentence prediction",
@@ -139,6 +243,8 @@ INTERFACES: Mapping[str, Interface] = {
 
 ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
     "mlm": ("ForMaskedLM", "ForPreTraining"),
+    "lm": ("LMHeadModel",),
+    "double_heads": ("DoubleHeadsModel",),
     "nsp": ("ForNextSentencePrediction", "ForPreTraining"),
     "classifier": ("ForSequenceClassification",),
     "token_classifier": ("ForTokenClassification",),
@@ -152,6 +258,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "nsp_logits": ("seq_relationship_logits", "logits"),
     "start_logits": ("start_logits",),
     "end_logits": ("end_logits",),
+    "mc_logits": ("mc_logits",),
 }
 """Output of a head -> what transformers' classes call it; `logits` where it is not in the table."""
 
@@ -159,7 +266,8 @@ TENSORS: Mapping[str, str] = {
     "mlm": r"(.*[/.])?(cls[/.]predictions[/.]|masked_lm/(?!embedding_table)).*"
     r"|(.*/)?mlm/.*|((encoder|decoder)\.)?lm_head\..*|vocab_(transform|layer_norm|projector)\..*",
     "nsp": r"(.*[/.])?(cls[/.]seq_relationship|next_sentence)[/.].*",
-    "classifier": r"(pre_)?classifier\.(.*\.)?(weight|bias)|output_(weights|bias)"
+    "double_heads": r"multiple_choice_head\..*",
+    "classifier": r"score\.weight|(pre_)?classifier\.(.*\.)?(weight|bias)|output_(weights|bias)"
     r"|((encoder|decoder)\.)?classification_heads\..*|(.*/)?classification_heads/\d+/.*",
     "qa": r"qa_outputs\.(weight|bias)|cls/squad/output_\w+",
 }
@@ -168,6 +276,9 @@ TENSORS: Mapping[str, str] = {
 USUAL_CAUSES: Mapping[str, str] = {
     "mlm": "output bias lost, word embeddings not tied, positions off by one, another activation "
     "or epsilon in the head",
+    "lm": "word embeddings not tied, positions off by one",
+    "double_heads": "the score of a choice is read at another position, choices mixed with rows of "
+    "the batch",
     "nsp": "the head reads another pooler than it was trained on, weights transposed",
     "classifier": "the head reads another pooler than it was trained on, another activation in "
     "it, labels in another order",
@@ -203,6 +314,8 @@ class Head:
       parts: its weights, less its pooler.
       pooler: what it was trained on; None where it reads the sequence.
       activation: of its own hidden layer, if it has one; "" for the network's.
+      pooling: of `hubexport.networks.pooling.POOLINGS`, what it reads where it has no pooler.
+      carried: whether the checkpoint has it, for heads without weights of their own.
       refused: why this model's cannot be exported, "" where it can.
       doubt: what its users should know of it, a sentence for the record's warnings.
     """
@@ -213,17 +326,19 @@ class Head:
     parts: tuple[Part, ...]
     pooler: HeadPooler | None = None
     activation: str = ""
+    pooling: str = "cls"
+    carried: bool = False
     refused: str = ""
     doubt: str = ""
 
 
-def output_layer(scope: str, size_out: int, size_in: int, names: Mapping[str, Name]) -> Part:
+def output_layer(
+    scope: str, size_out: int, size_in: int, names: Mapping[str, Name], *, bias: bool = True
+) -> Part:
     """output_weights [size_out, size_in] and output_bias [size_out], as google-research/bert keeps
     the last layer of its heads."""
-    leaves = (
-        Leaf("output_weights", (size_out, size_in), {"tf2": TRANSPOSED}),
-        Leaf("output_bias", (size_out,)),
-    )
+    weights = Leaf("output_weights", (size_out, size_in), {"tf2": TRANSPOSED})
+    leaves = (weights, Leaf("output_bias", (size_out,))) if bias else (weights,)
     return Part(scope, leaves, names, base=False)
 
 
@@ -249,6 +364,27 @@ def masked_language_model(
     return Head("masked_language_model", scope, interface, parts, activation=activation)
 
 
+def causal_language_model(config: EncoderConfig, *, carried: bool) -> Head:
+    """Nothing but an output layer that is the table of words."""
+    c = config
+    sizes = {
+        "V": c.vocab_size,
+        "L": c.num_hidden_layers,
+        "A": c.num_attention_heads,
+        "D": c.head_size,
+    }
+    interface = INTERFACES["lm"].sized(**sizes)
+    return Head("language_model", "cls/lm", interface, (), carried=carried)
+
+
+def double_heads(config: EncoderConfig, names: Mapping[str, Name]) -> Head:
+    """The same, and a score of each choice, read at one token."""
+    scope = "cls/double_heads"
+    part = output_layer(scope, 1, config.hidden_size, names)
+    interface = INTERFACES["double_heads"].sized(V=config.vocab_size)
+    return Head("double_heads", scope, interface, (part,))
+
+
 def pooled_head(
     name: str,
     config: EncoderConfig,
@@ -257,14 +393,18 @@ def pooled_head(
     names: Mapping[str, Name],
     *,
     scope: str = "",
+    pooling: str = "cls",
+    bias: bool = True,
     refused: str = "",
     doubt: str = "",
 ) -> Head:
-    """Classes (or one score) from the first token's pooled vector."""
+    """Classes (or one score) from one vector: the pooler's, or what the pooling gives."""
     scope = scope or f"cls/{name}"
-    part = output_layer(scope, labels.number, config.hidden_size, names)
-    interface = _of_classes(name, labels)
-    return Head("pooled_classifier", scope, interface, (part,), pooler, "", refused, doubt)
+    part = output_layer(scope, labels.number, config.hidden_size, names, bias=bias)
+    return Head(
+        "pooled_classifier", scope, _of_classes(name, labels), (part,), pooler,
+        pooling=pooling, refused=refused, doubt=doubt,
+    )  # fmt: skip
 
 
 def token_head(

@@ -107,6 +107,16 @@ def dense(scope: str, size_in: int, size_out: int, *, base: bool = True, **names
     return Part(scope, (kernel, Leaf("bias", (size_out,))), names, base)
 
 
+def conv1d(scope: str, size_in: int, size_out: int, *, cut: AsIs = AS_IS, **names: Name) -> Part:
+    """The weights of `dense` where PyTorch's module is the Conv1D of transformers, which keeps
+    [in, out]; `cut` takes them out of a kernel, and a bias, that several layers share."""
+    leaves = (
+        Leaf("kernel", (size_in, size_out), {"hugging_face": cut}),
+        Leaf("bias", (size_out,), {"hugging_face": cut}),
+    )
+    return Part(scope, leaves, names)
+
+
 def dense_to_heads(scope: str, size_in: int, heads: int, head_size: int, **arguments: Any) -> Part:
     """Projection to attention heads: kernel [size_in, A * D], bias [A * D]."""
     part = dense(scope, size_in, heads * head_size, **arguments)

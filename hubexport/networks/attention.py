@@ -28,6 +28,13 @@ def mask_bias(mask: tf.Tensor) -> tf.Tensor:
     return tf.multiply(absent, -1e9, name="mask_bias")
 
 
+def causal_bias(mask: tf.Tensor) -> tf.Tensor:
+    """[B, S] -> float32 [B, 1, S, S]: as `mask_bias`, and no token sees those after it."""
+    columns = tf.range(tf.shape(mask)[1])
+    later = tf.greater(tf.expand_dims(columns, 0), tf.expand_dims(columns, 1))  # [S, S]
+    return tf.minimum(mask_bias(mask), tf.cast(later, tf.float32) * -1e9, name="mask_bias")
+
+
 class ScoreScales(NamedTuple):
     """Where the factor that scales attention scores is applied; 1.0 adds nothing to the graph.
 
@@ -42,8 +49,8 @@ class ScoreScales(NamedTuple):
     widened: float
 
     @classmethod
-    def of(cls, config: EncoderConfig) -> ScoreScales:
-        """Together 1 / sqrt(head size).
+    def of(cls, config: EncoderConfig, scale: float | None = None) -> ScoreScales:
+        """Together the scale, 1 / sqrt(head size) where none is given.
 
         A product of query and key can be larger than 65504, float16's largest number, and an
         infinite score makes the softmax NaN. In narrow dtypes queries are therefore made smaller
@@ -53,7 +60,7 @@ class ScoreScales(NamedTuple):
         of float32: there a power of two, as for heads of 64, rounds nothing at all, and is applied
         where it is fused with the product.
         """
-        scale = 1.0 / math.sqrt(config.head_size)
+        scale = 1.0 / math.sqrt(config.head_size) if scale is None else scale
         if config.dtype == "float32" or (config.dtype == "bfloat16" and _is_power_of_two(scale)):
             return cls(query=1.0, scores=scale, widened=1.0)
         return cls(query=2.0**-8, scores=1.0, widened=2.0**8 * scale)
@@ -67,10 +74,50 @@ def _scaled(x: tf.Tensor, factor: float) -> tf.Tensor:
     return x if factor == 1.0 else tf.multiply(x, factor, name="factored")
 
 
-class SelfAttention(tf.Module):
-    """Multi-head scaled dot-product attention (arxiv.org/abs/1706.03762)."""
+class Memory:
+    """An attention's keys and values of earlier tokens, and then those of all.
 
-    def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
+    Args:
+      past: of the earlier ones, [2, B, A, P, D], float32.
+    """
+
+    def __init__(self, past: tf.Tensor):
+        self._past, self._all = past, [past[0], past[1]]
+
+    def keys(self, new: tf.Tensor) -> tf.Tensor:
+        """[B, A, S, D] -> [B, A, P + S, D]."""
+        return self._extended(0, new)
+
+    def values(self, new: tf.Tensor) -> tf.Tensor:
+        """[B, A, S, D] -> [B, A, P + S, D]."""
+        return self._extended(1, new)
+
+    def _extended(self, kind: int, new: tf.Tensor) -> tf.Tensor:
+        extended = tf.concat([tf.cast(self._past[kind], new.dtype), new], axis=2)
+        self._all[kind] = tf.cast(extended, tf.float32)
+        return extended
+
+    def present(self) -> tf.Tensor:
+        """Those of all tokens so far, [2, B, A, P + S, D]."""
+        return tf.stack(self._all)
+
+
+class SelfAttention(tf.Module):
+    """Multi-head scaled dot-product attention (arxiv.org/abs/1706.03762).
+
+    Args:
+      config: of the network.
+      variables: where the weights are, below `scope`.
+      scale: of scores; 1 / sqrt(head size) where none is given.
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        variables: NamedVariables,
+        scope: str,
+        scale: float | None = None,
+    ):
         super().__init__()
         c = config
         self.heads = c.num_attention_heads
@@ -78,7 +125,7 @@ class SelfAttention(tf.Module):
         self.key = Dense(variables, f"{scope}/self/key", c.hidden_size, c.hidden_size)
         self.value = Dense(variables, f"{scope}/self/value", c.hidden_size, c.hidden_size)
         self.output = Dense(variables, f"{scope}/output/dense", c.hidden_size, c.hidden_size)
-        self.scales, self.layout = ScoreScales.of(c), layout_of(c)
+        self.scales, self.layout = ScoreScales.of(c, scale), layout_of(c)
         self.attention_dropout_rate = c.attention_probs_dropout_prob
 
     def __call__(self, x: tf.Tensor, state: State, training: bool) -> tf.Tensor:
@@ -86,7 +133,8 @@ class SelfAttention(tf.Module):
 
         Args:
           x: rows, [N, H], in the network's dtype.
-          state: of the layout, and `bias`, of `mask_bias`.
+          state: of the layout, and `bias`, of `mask_bias` or `causal_bias`; `memory` where there
+            are keys and values of earlier tokens.
           training: whether dropout is active.
 
         Returns:
@@ -94,11 +142,18 @@ class SelfAttention(tf.Module):
         """
         split = self.layout.split
         query = split(_scaled(self.query(x), self.scales.query), state)  # [B, A, S, D]
-        scores = tf.matmul(query, split(self.key(x), state), transpose_b=True)
+        key = split(self.key(x), state)
+        memory: Memory | None = state.get("memory")
+        if memory is not None:
+            key = memory.keys(key)  # [B, A, P + S, D]
+        scores = tf.matmul(query, key, transpose_b=True)
         scores = _scaled(scores, self.scales.scores)  # [B, A, S, S]
         probabilities = self.probabilities(scores, state["bias"])
         probabilities = dropout(probabilities, self.attention_dropout_rate, training)
-        context = tf.matmul(probabilities, split(self.value(x), state))  # [B, A, S, D]
+        value = split(self.value(x), state)
+        if memory is not None:
+            value = memory.values(value)
+        context = tf.matmul(probabilities, value)  # [B, A, S, D]
         return self.output(self.layout.join(context, state, x))
 
     def probabilities(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:

@@ -79,6 +79,48 @@ class BertEmbeddings(tf.Module):
         return tf.slice(self.position_embeddings, [0, 0], tf.stack([rows, size]))
 
 
+class GptEmbeddings(tf.Module):
+    """Sum of word and position embeddings, as it is: no norm, no token types.
+
+    Positions are counted from the first token of a text, so that padding may be on either side:
+    on the left of it nothing is counted, on the right it goes on, as it does for models that know
+    of no padding.
+
+    Args:
+      config: of the network.
+      variables: where the tables are.
+      dropout_rate: of the sum.
+    """
+
+    def __init__(self, config: EncoderConfig, variables: Variables, dropout_rate: float):
+        super().__init__()
+        c = config
+        assert c.max_position_embeddings is not None
+        self.config, self.layout, self.dropout_rate = c, layout_of(c), dropout_rate
+        self.word_embeddings = variables("embeddings/word_embeddings", c.vocab_size, c.hidden_size)
+        self.position_embeddings = variables(
+            "embeddings/position_embeddings", c.max_position_embeddings, c.hidden_size
+        )
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor], state: State, training: bool) -> tf.Tensor:
+        """The encoder's inputs -> rows [N, H] in the network's dtype.
+
+        Of `input_word_ids` [B, S], which may be the last of the columns that `input_mask` is of.
+        """
+        word_ids, mask = inputs["input_word_ids"], inputs["input_mask"]
+        size = self.config.hidden_size
+        columns = tf.shape(mask)[1]
+        first = tf.argmax(mask, axis=1, output_type=tf.int32)  # [B]
+        numbers = tf.maximum(tf.range(columns) - tf.expand_dims(first, 1), 0)  # [B, P + S]
+        numbers = numbers[:, columns - tf.shape(word_ids)[1] :]  # [B, S]
+        # A slice first: a sequence longer than the table is an error on every device.
+        table = tf.slice(self.position_embeddings, [0, 0], tf.stack([columns, size]))
+        x = tf.gather(self.word_embeddings, self.layout.of_rows(word_ids, state))
+        x = x + tf.gather(table, self.layout.of_rows(numbers, state))
+        x = tf.cast(tf.reshape(x, [-1, size]), self.config.dtype)  # [N, H]
+        return dropout(x, self.dropout_rate, training)
+
+
 class PaddedPositionEmbeddings(BertEmbeddings):
     """RoBERTa's: positions are counted from the ids, and padding has a position of its own.
 

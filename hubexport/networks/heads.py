@@ -14,8 +14,9 @@ from typing import Protocol
 import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
+from hubexport.networks.decoding import decode
 from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm
-from hubexport.networks.pooling import Pooling, first_token
+from hubexport.networks.pooling import Pooling
 from hubexport.networks.transformer import Encoder
 from hubexport.networks.variables import Variables, in_dtype
 
@@ -31,8 +32,10 @@ class Place:
       variables: where the head's are, below `scope`.
       encoder: what it stands on.
       classes: how many scores it gives.
-      pooling: gives what a sentence-level head was trained on; None for the first token.
+      has_bias: whether there is one to add to them.
+      pooling: gives what a sentence-level head was trained on.
       activation: of a hidden layer of the head's own; of `ACTIVATIONS`.
+      decoder: gives the encoder once more, made to compute every position.
     """
 
     config: EncoderConfig
@@ -40,12 +43,14 @@ class Place:
     scope: str
     encoder: Encoder
     classes: int
-    pooling: Callable[[], Pooling] | None
+    has_bias: bool
+    pooling: Callable[[], Pooling]
     activation: str
+    decoder: Callable[[], Encoder]
 
 
 class Network(Protocol):
-    """A head's network."""
+    """A head's network; for functions of its interface, it has methods of their names."""
 
     def __call__(self, inputs: Tensors, outputs: Tensors) -> tuple[tf.Tensor, ...]:
         """The head's outputs.
@@ -65,14 +70,17 @@ class OutputLayer(tf.Module):
         self.weights = place.variables(
             f"{scope}/output_weights", place.classes, c.hidden_size, dense=True
         )
-        self.bias = place.variables(f"{scope}/output_bias", place.classes)
+        self.bias = (
+            place.variables(f"{scope}/output_bias", place.classes) if place.has_bias else None
+        )
         self.dtype, self.layout = c.dtype, place.encoder.layout
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Rows [N, H] -> [N, classes]."""
         weights = in_dtype(self.weights, self.dtype)
         logits = tf.matmul(tf.cast(x, self.dtype), weights, transpose_b=True)
-        return tf.nn.bias_add(tf.cast(logits, tf.float32), self.bias)
+        logits = tf.cast(logits, tf.float32)
+        return logits if self.bias is None else tf.nn.bias_add(logits, self.bias)
 
     def of_tokens(self, sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """[B, S, H] and its mask -> [B, S, classes]."""
@@ -105,11 +113,97 @@ class MaskedLanguageModel(tf.Module):
         x = tf.gather(outputs["sequence_output"], positions, batch_dims=1)  # [B, N, H]
         x = tf.cast(tf.reshape(x, [-1, x.shape[-1]]), self.dtype)  # [B * N, H]
         x = self.norm(self.activation(self.dense(x)))  # [B * N, E]
-        table = in_dtype(self.word_embeddings, self.dtype)  # [V, E]
-        logits = tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)  # [B * N, V]
-        logits = tf.nn.bias_add(logits, self.output_bias)
+        logits = tf.nn.bias_add(tied_logits(x, self.word_embeddings), self.output_bias)
         shape = tf.concat([tf.shape(positions), [logits.shape[-1]]], axis=0)
         return (tf.reshape(logits, shape),)
+
+
+def tied_logits(x: tf.Tensor, word_embeddings: tf.Variable) -> tf.Tensor:
+    """Rows [N, E], in the network's dtype -> float32 [N, V], by the table of words [V, E]."""
+    table = in_dtype(word_embeddings, x.dtype)
+    return tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)
+
+
+SCORES_AT_ONCE = 1 << 22
+"""Scores that `LanguageModel.score` holds at a time: 16 MiB, and as many of their softmax."""
+
+
+class LanguageModel(tf.Module):
+    """Scores every piece of the vocabulary as the next token, by the table of words alone."""
+
+    def __init__(self, place: Place):
+        super().__init__()
+        self.config, self.decoder = place.config, place.decoder
+        self.word_embeddings = place.encoder.embeddings.word_embeddings
+
+    def __call__(self, inputs: Tensors, outputs: Tensors) -> tuple[tf.Tensor, ...]:
+        """After the tokens at `lm_positions` [B, N]: [B, N, V]."""
+        positions = inputs["lm_positions"]
+        rows = tf.gather(outputs["sequence_output"], positions, batch_dims=1)  # [B, N, H]
+        logits = self.logits(tf.reshape(rows, [-1, rows.shape[-1]]))
+        shape = tf.concat([tf.shape(positions), [logits.shape[-1]]], axis=0)
+        return (tf.reshape(logits, shape),)
+
+    def logits(self, rows: tf.Tensor) -> tf.Tensor:
+        """[N, H] -> [N, V]."""
+        return tied_logits(tf.cast(rows, self.config.dtype), self.word_embeddings)
+
+    def score(self, inputs: Tensors, outputs: Tensors) -> tuple[tf.Tensor, ...]:
+        """The log-probability of each token after those before it: of tokens [B, S], 0 for what no
+        token is before and for padding, and their sum [B].
+
+        A few rows of [V] scores are held at a time, whatever the batch is.
+        """
+        ids, mask = inputs["input_word_ids"], inputs["input_mask"]
+        follows = tf.logical_and(mask[:, 1:] > 0, mask[:, :-1] > 0)
+        before = tf.cast(tf.where(follows), tf.int32)  # [T, 2], row and column
+        after = before + tf.constant([[0, 1]])
+        rows = tf.gather_nd(outputs["sequence_output"], before)  # [T, H]
+        log_probs = self._log_probs(rows, tf.gather_nd(ids, after))  # [T]
+        of_tokens = tf.scatter_nd(after, log_probs, tf.shape(ids))
+        return of_tokens, tf.reduce_sum(of_tokens, axis=1)
+
+    def _log_probs(self, rows: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+        """Of tokens [T] after rows [T, H]: [T]."""
+        count, size = tf.shape(tokens)[0], max(1, SCORES_AT_ONCE // self.config.vocab_size)
+        chunks = tf.maximum((count + size - 1) // size, 1)
+
+        def some(i: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            here = slice(i * size, (i + 1) * size)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=tokens[here], logits=self.logits(rows[here])
+            )
+            return i + 1, done.write(i, -losses)
+
+        done = tf.TensorArray(tf.float32, chunks, element_shape=[None], infer_shape=False)
+        start = (tf.constant(0), done)
+        _, done = tf.while_loop(lambda i, _: i < chunks, some, start, parallel_iterations=1)
+        return tf.reshape(done.concat(), tf.shape(tokens))
+
+    def step(self, inputs: Tensors, outputs: None) -> tuple[tf.Tensor, ...]:
+        """Scores of the token after the last [B, V], and what was kept with what there is to keep;
+        see `hubexport.networks.decoding.decode`."""
+        c = self.config
+        if (past := inputs.get("past")) is None:
+            batch = tf.shape(inputs["input_word_ids"])[0]
+            heads = [c.num_attention_heads, 0, c.head_size]
+            past = tf.zeros(tf.concat([[c.num_hidden_layers, 2], [batch], heads], axis=0))
+        sequence, present = decode(self.decoder(), inputs, past)
+        return self.logits(sequence[:, -1]), present
+
+
+class DoubleHeads(tf.Module):
+    """A language model that also scores each choice, at the token that it ends with."""
+
+    def __init__(self, place: Place):
+        super().__init__()
+        self.language_model, self.output = LanguageModel(place), OutputLayer(place)
+
+    def __call__(self, inputs: Tensors, outputs: Tensors) -> tuple[tf.Tensor, ...]:
+        """At `lm_positions` [B, N] and `mc_positions` [B]: [B, N, V] and [B, 1]."""
+        (logits,) = self.language_model(inputs, outputs)
+        row = tf.gather(outputs["sequence_output"], inputs["mc_positions"], batch_dims=1)  # [B, H]
+        return logits, self.output(row)
 
 
 class PooledClassifier(tf.Module):
@@ -118,7 +212,7 @@ class PooledClassifier(tf.Module):
 
     def __init__(self, place: Place):
         super().__init__()
-        self.pooling = place.pooling() if place.pooling else first_token
+        self.pooling = place.pooling()
         self.output = OutputLayer(place)
 
     def __call__(self, inputs: Tensors, outputs: Tensors) -> tuple[tf.Tensor, ...]:
@@ -146,6 +240,8 @@ class SpanClassifier(TokenClassifier):
 
 HEADS: Mapping[str, Callable[[Place], Network]] = {
     "masked_language_model": MaskedLanguageModel,
+    "language_model": LanguageModel,
+    "double_heads": DoubleHeads,
     "pooled_classifier": PooledClassifier,
     "token_classifier": TokenClassifier,
     "span_classifier": SpanClassifier,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -17,7 +17,7 @@ from hubexport.networks.config import EncoderConfig
 
 Inputs = Mapping[str, tf.Tensor]
 
-State = Mapping[str, tf.Tensor]
+State = Mapping[str, Any]
 """What is made of the inputs once for all blocks. Of every layout: `mask`, the part of `input_mask`
 that attention sees, [B, S']. Of families: `bias`, added to attention scores, up to
 [B, A, S', S'], and what else they need."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from hubexport.networks.attention import mask_bias
+from hubexport.networks.attention import Memory, causal_bias, mask_bias
 from hubexport.networks.config import EncoderConfig
 from hubexport.networks.layers import LayerNorm, dropout
 from hubexport.networks.padding import State, layout_of
@@ -77,6 +77,7 @@ class Stack:
 
     def __init__(self, variables: NamedVariables, blocks: Sequence[tuple[MakeBlock, str]]):
         functions = {make: _graph(make) for make, _ in blocks}
+        self._makers = [make for make, _ in blocks]
         self._blocks = [
             (functions[make], _asked_for(make, variables, scope)) for make, scope in blocks
         ]
@@ -88,6 +89,21 @@ class Stack:
             x = block(x, dict(state), values, training)
             yield x
 
+    def remembering(
+        self, x: tf.Tensor, state: State, past: tf.Tensor
+    ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """The output of each block, and the keys and values that its attention saw.
+
+        Args:
+          past: of earlier tokens, [L, 2, B, A, P, D].
+        """
+        functions = {make: _remembering(make) for make in self._makers}
+        pasts = tf.unstack(past, num=len(self._blocks))
+        for make, (_, weights), of_block in zip(self._makers, self._blocks, pasts, strict=True):
+            values = {name: tf.convert_to_tensor(weight) for name, weight in weights.items()}
+            x, present = functions[make](x, dict(state), of_block, values)
+            yield x, present
+
 
 def _graph(make_block: MakeBlock) -> Callable[..., tf.Tensor]:
     """A block of one kind as a function of its weights."""
@@ -95,13 +111,35 @@ def _graph(make_block: MakeBlock) -> Callable[..., tf.Tensor]:
     def transformer_block(
         x: tf.Tensor, state: State, weights: dict[str, tf.Tensor], training: bool
     ) -> tf.Tensor:
-        def given(name: str, *shape: int, dense: bool = False) -> tf.Tensor:
-            return weights[name]
-
-        return make_block(given, "block")(x, state, training)
+        return make_block(_given(weights), "block")(x, state, training)
 
     graph: Callable[..., tf.Tensor] = tf.function(transformer_block, autograph=False)
     return graph
+
+
+def _remembering(make_block: MakeBlock) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """The same, given and giving what attention keeps."""
+
+    def remembering_block(
+        x: tf.Tensor, state: State, past: tf.Tensor, weights: dict[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        memory = Memory(past)
+        block = make_block(_given(weights), "block")
+        return block(x, {**state, "memory": memory}, False), memory.present()
+
+    graph: Callable[..., tuple[tf.Tensor, tf.Tensor]] = tf.function(
+        remembering_block, autograph=False
+    )
+    return graph
+
+
+def _given(weights: Mapping[str, tf.Tensor]) -> NamedVariables:
+    """Hands out what is already there."""
+
+    def given(name: str, *shape: int, dense: bool = False) -> tf.Tensor:
+        return weights[name]
+
+    return given
 
 
 def _asked_for(
@@ -132,6 +170,11 @@ class Embeddings(Protocol):
 def masked_state(state: State) -> State:
     """What attention needs to see all tokens that the mask lets through."""
     return {**state, "bias": mask_bias(state["mask"])}
+
+
+def causal_state(state: State) -> State:
+    """What attention needs to see the tokens that the mask lets through, and none to come."""
+    return {**state, "bias": causal_bias(state["mask"])}
 
 
 class Encoder(tf.Module):

@@ -16,7 +16,7 @@ import tensorflow as tf
 # tensor again when loaded; a variable of strings would have to be trained, placed and initialized.
 from tensorflow.python.eager.polymorphic_function.saved_model_utils import TrackableConstant
 
-from hubexport.families.heads import ENCODER_LEAD, Axes, Interface
+from hubexport.families.heads import ENCODER_LEAD, FLOATS, Axes, Function, Interface
 from hubexport.networks.heads import Network
 from hubexport.networks.pooling import Pooling
 from hubexport.networks.transformer import INPUTS, Encoder
@@ -65,8 +65,9 @@ def reusable_encoder(
 
     The root is called with a dict of int32 [batch, sequence] tensors, `training` False or True,
     and gives `sequence_output`, `pooled_output`, `default` and the list `encoder_outputs`. Each
-    head is a sub-object with the same interface plus its own inputs and outputs. Inputs that
-    are int64 altogether, as NumPy and tensorflow_text make them, are taken as well.
+    head is a sub-object with the same interface plus its own inputs and outputs, and may have
+    functions beside it. Inputs that are int64 altogether, as NumPy and tensorflow_text make them,
+    are taken as well.
 
     Args:
       parts: the network.
@@ -83,6 +84,9 @@ def reusable_encoder(
         head_call = _with_head(call, head)
         axes = {**dict.fromkeys(INPUTS, interface.lead), **interface.inputs}
         part = _sub_object(head_call, axes, [*parts.variables, *head.variables])
+        for function_name, function in interface.functions.items():
+            asked = getattr(head.network, function_name)
+            setattr(part, function_name, _function(call, function, asked))
         if interface.labels:
             part.labels = TrackableConstant(tf.constant(interface.labels), None)
         setattr(root, name, part)
@@ -131,17 +135,41 @@ def _with_head(call: Callable[..., Tensors], head: HeadParts) -> Any:
         own = head.network(inputs, outputs)
         if of_choices:
             outputs = tf.nest.map_structure(lambda value: _choices(value, lead), outputs)
-            own = tuple(tf.reshape(value, lead) for value in own)
+            axes = head.interface.outputs.values()
+            own = tuple(
+                tf.reshape(value, tf.concat([lead, tf.shape(value)[1 : len(each) - 1]], axis=0))
+                for value, each in zip(own, axes, strict=True)
+            )
         return {**outputs, **dict(zip(head.interface.outputs, own, strict=True))}
 
     head_call = tf.function(predict, autograph=False)
     return head_call
 
 
+def _function(call: Callable[..., Tensors], interface: Function, asked: Callable[..., Any]) -> Any:
+    """A function beside a head's call, traced: with the encoder's inputs and what the encoder
+    gives for them, or with inputs of its own."""
+    axes = interface.inputs or dict.fromkeys(INPUTS, ENCODER_LEAD)
+
+    def ask(inputs: Tensors) -> Tensors:
+        if narrowed := _as_int32(inputs):
+            answers: Tensors = answer(narrowed)
+            return answers
+        outputs = None if interface.inputs else call(inputs, training=False)
+        return dict(zip(interface.outputs, asked(inputs, outputs), strict=True))
+
+    answer = tf.function(ask, autograph=False)
+    few = {name: each for name, each in axes.items() if name not in interface.optional}
+    for dtype in (tf.int32, tf.int64):
+        for given in (axes, few) if interface.optional else (axes,):
+            answer.get_concrete_function(_specs(given, dtype))
+    return answer
+
+
 def _rows(value: tf.Tensor) -> tf.Tensor:
-    """[B, C, S] -> [B * C, S]."""
+    """[B, C, ...] -> [B * C, ...]."""
     shape = tf.shape(value)
-    return tf.reshape(value, tf.stack([shape[0] * shape[1], shape[2]]))
+    return tf.reshape(value, tf.concat([[shape[0] * shape[1]], shape[2:]], axis=0))
 
 
 def _choices(value: tf.Tensor, lead: tf.Tensor) -> tf.Tensor:
@@ -151,15 +179,23 @@ def _choices(value: tf.Tensor, lead: tf.Tensor) -> tf.Tensor:
 
 def _as_int32(inputs: Tensors) -> Tensors | None:
     """The inputs cast to int32; None where they all are. What is cast is a call of that trace."""
-    if all(tensor.dtype == tf.int32 for tensor in inputs.values()):
+    if all(tensor.dtype != tf.int64 for tensor in inputs.values()):
         return None
-    return {name: tf.cast(tensor, tf.int32) for name, tensor in inputs.items()}
+    return {
+        name: tensor if name in FLOATS else tf.cast(tensor, tf.int32)
+        for name, tensor in inputs.items()
+    }
 
 
 def _specs(inputs: Mapping[str, Axes], dtype: tf.DType = tf.int32) -> dict[str, tf.TensorSpec]:
-    """Each input with its rank; every size may vary."""
+    """Each input with its rank; every size that is not a number may vary."""
     return {
-        name: tf.TensorSpec([None] * len(axes), dtype, name=name) for name, axes in inputs.items()
+        name: tf.TensorSpec(
+            [axis if isinstance(axis, int) else None for axis in axes],
+            tf.float32 if name in FLOATS else dtype,
+            name=name,
+        )
+        for name, axes in inputs.items()
     }
 
 

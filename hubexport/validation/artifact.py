@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hubexport.families.heads import ENCODER_LEAD, INTERFACES, Axes, Interface
-from hubexport.validation.cases import ENCODER_INPUTS
+from hubexport.validation.cases import ENCODER_INPUTS, Tensors, input_of
 from hubexport.validation.devices import Device
 from hubexport.validation.reference_file import layer_name
 
@@ -25,6 +26,7 @@ class LoadedEncoder:
       root: what `tf.saved_model.load` gave.
       heads: those that it has, as its record declares them; without one, those that it has by the
         names and with the interfaces of TF-Hub's common API.
+      functions: of heads, those that take what the encoder takes: "lm.score", say.
     """
 
     def __init__(self, directory: Path, device: Device, record: Mapping[str, Any] | None = None):
@@ -36,10 +38,16 @@ class LoadedEncoder:
             for name, interface in known.items()
             if callable(getattr(self.root, name, None))
         }
+        self.functions = {
+            f"{name}.{each}": function
+            for name, interface in self.heads.items()
+            for each, function in interface.functions.items()
+            if not function.inputs and callable(getattr(self.part(name), each, None))
+        }
 
     def part(self, name: str) -> Any:
-        """The root for "", or the head of that name."""
-        return getattr(self.root, name) if name else self.root
+        """The root for "", or the head or the function of that name."""
+        return functools.reduce(getattr, name.split("."), self.root) if name else self.root
 
     def call(self, name: str, inputs: Mapping[str, np.ndarray], *, training: bool = False) -> Any:
         """What the root ("") or a head gives for inputs that may hold more than it takes.
@@ -48,7 +56,9 @@ class LoadedEncoder:
         """
         import tensorflow as tf
 
-        tensors = {key: tf.constant(inputs[key], tf.int32) for key in self.takes(name)}
+        tensors = {
+            key: tf.constant(value, tf.int32) for key, value in self.inputs_of(name, inputs).items()
+        }
         return self.with_rows(name, tensors, self._device.run, training)
 
     def with_rows(
@@ -59,7 +69,7 @@ class LoadedEncoder:
 
         function = self.part(name)
         keyword = training_keyword(function, training)
-        if not name or self.heads[name].lead == ENCODER_LEAD:
+        if name not in self.heads or self.heads[name].lead == ENCODER_LEAD:
             return run(function, dict(tensors), **keyword)
         choices = {key: tf.expand_dims(value, 1) for key, value in tensors.items()}
         own = self.heads[name].outputs
@@ -69,26 +79,31 @@ class LoadedEncoder:
         }
 
     def takes(self, name: str) -> tuple[str, ...]:
-        """Names of the inputs of the root ("") or a head."""
-        return (*ENCODER_INPUTS, *(self.heads[name].inputs if name else ()))
+        """Names of the inputs of the root (""), a head or a function."""
+        return (*ENCODER_INPUTS, *(self.heads[name].inputs if name in self.heads else ()))
+
+    def inputs_of(self, name: str, inputs: Mapping[str, np.ndarray]) -> Tensors:
+        """Those inputs of the root (""), a head or a function that a case has."""
+        found = {key: input_of(key, inputs) for key in self.takes(name)}
+        return {key: value for key, value in found.items() if value is not None}
 
     def head_of(self, output: str) -> str:
-        """The head that gives an output, "" for those of the root."""
-        return next((name for name, head in self.heads.items() if output in head.outputs), "")
+        """The first head that gives an output, itself or by a function; "" for the root's."""
+        return next((name for name, head in self.heads.items() if output in head.given()), "")
 
-    def axes_of(self, output: str) -> Axes:
+    def axes_of(self, output: str, head: str = "") -> Axes:
         """A head's output's axes, less those of choices: each row is one (see `call`)."""
-        axes = self.heads[self.head_of(output)].outputs[output]
+        axes = self.heads[head or self.head_of(output)].given()[output]
         return tuple(1 if axis == "C" else axis for axis in axes)
 
     def __call__(self, inputs: Mapping[str, np.ndarray], *, training: bool = False) -> Outputs:
-        """Every output of the root, and of each head what the root does not give.
+        """Every output of the root, and of each head and function what none before it gives.
 
         Layers are `encoder_outputs[i]`. A head is left out where `inputs` lacks what it takes.
         """
         outputs = flatten(self.call("", inputs, training=training))
-        for name in self.heads:
-            if all(key in inputs for key in self.takes(name)):
+        for name in (*self.heads, *self.functions):
+            if self.inputs_of(name, inputs).keys() >= set(self.takes(name)):
                 of_head = flatten(self.call(name, inputs, training=training))
                 outputs |= {key: value for key, value in of_head.items() if key not in outputs}
         return outputs

@@ -32,7 +32,8 @@ class Case:
 
     Attributes:
       name: what it is called in reference files and reports.
-      inputs: int32 [B, S] by name, and `masked_lm_positions` int32 [B, N] for `.mlm`.
+      inputs: int32 [B, S] by name, and `masked_lm_positions` int32 [B, N] for `.mlm`,
+        and whatever head reads some tokens (`input_of`).
       texts: what was tokenized, one list of 1 or 2 segments for each row; None for random ids.
       masked_lm_ids: int32 [B, N], the pieces that the mask replaced; None where it replaced none.
     """
@@ -128,6 +129,20 @@ def padded_left(case: Case, pad_token_id: int) -> Case:
     if POSITIONS in case.inputs:
         moved[POSITIONS] = case.inputs[POSITIONS] + absent[:, np.newaxis]
     return Case(case.name, {name: value.astype(np.int32) for name, value in moved.items()})
+
+
+def input_of(name: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """What an encoder or a head is given as its input of that name; None where a case has none.
+
+    Whatever heads call the positions that they read, a case has one set of them. Of choices, which
+    are read at one token each, it is the first.
+    """
+    if name in inputs:
+        return inputs[name]
+    positions = inputs.get(POSITIONS)
+    if positions is None or name not in ("lm_positions", "mc_positions"):
+        return None
+    return positions if name == "lm_positions" else positions[:, 0]
 
 
 def encoder_inputs(inputs: Mapping[str, np.ndarray]) -> Tensors:

@@ -46,6 +46,19 @@ def expected_outputs(context: Context, case: Case) -> dict[str, Load]:
     return expected
 
 
+def defined(context: Context, case: Case) -> np.ndarray:
+    """Where outputs along the sequence mean anything: bool [B, S].
+
+    Padding before the first token sees nothing at all in a causal model; what attention makes of
+    nothing, every program has its own way of.
+    """
+    mask = case.inputs["input_mask"]
+    if not context.conventions["causal"] or context.skips_padding:
+        return np.ones_like(mask, bool)
+    seen: np.ndarray = np.cumsum(mask, axis=1) > 0
+    return seen
+
+
 def along_sequence(output: str) -> bool:
     """Whether the second axis of an output is the sequence."""
     if (axes := HEAD_OUTPUTS.get(output)) is not None:

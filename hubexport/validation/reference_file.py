@@ -24,11 +24,17 @@ from hubexport.validation.cases import ENCODER_INPUTS, Case
 FORMAT_VERSION = 1
 HEADER = "hubexport_reference"
 
-HEAD_OUTPUTS: Mapping[str, Axes] = {
-    output: tuple(1 if axis == "C" else axis for axis in axes)
-    for interface in INTERFACES.values()
-    for output, axes in interface.outputs.items()
-}
+
+def _head_outputs() -> dict[str, Axes]:
+    axes: dict[str, Axes] = {}
+    for interface in INTERFACES.values():
+        for output, of_output in interface.given().items():
+            # Two heads may give what is the same.
+            axes.setdefault(output, tuple(1 if axis == "C" else axis for axis in of_output))
+    return axes
+
+
+HEAD_OUTPUTS: Mapping[str, Axes] = _head_outputs()
 """Outputs of heads -> their axes. Of choices each row is one, alone in its sample."""
 
 OUTPUTS = (

@@ -15,6 +15,7 @@ from types import ModuleType
 
 from hubexport.validation.gates import (
     batch,
+    causality,
     determinism,
     end_to_end,
     integrity,
@@ -33,6 +34,7 @@ GATES: tuple[ModuleType, ...] = (
     interface,
     numerics,
     batch,
+    causality,
     determinism,
     mlm_sanity,
     portability,

@@ -15,9 +15,15 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import some_of
-from hubexport.families.heads import ENCODER_LEAD, Interface
+from hubexport.families.heads import ENCODER_LEAD, FLOATS, POSITIONS, Function, Interface
 from hubexport.validation.artifact import flatten, training_keyword
-from hubexport.validation.cases import ENCODER_INPUTS, TYPES, Case, Tensors
+from hubexport.validation.cases import (
+    ENCODER_INPUTS,
+    TYPES,
+    Case,
+    Tensors,
+    padded_left,
+)
 from hubexport.validation.context import Context
 from hubexport.validation.reference_file import sizes_of_axes
 from hubexport.validation.results import GateResult, Measurement, failure, judge
@@ -31,7 +37,7 @@ APART = False
 EACH_PRECISION = False
 
 
-_SAMPLES, _CHOICES = 2, 3
+_SAMPLES, _CHOICES, _STEPS = 2, 3, 3
 _OUTPUTS = ("sequence_output", "pooled_output", "default")
 
 
@@ -123,8 +129,12 @@ def _heads(context: Context) -> Iterator[Measurement]:
             logits = outputs.get(key)
             yield Measurement(f".{name} gives {key}", logits is not None)
             if logits is not None:
-                axes = tuple(known.get(str(axis), axis) for axis in encoder.axes_of(key))
+                axes = tuple(known.get(str(axis), axis) for axis in encoder.axes_of(key, name))
                 yield from _form(f".{name}: {key}", logits, sizes_of_axes(axes, case))
+            if logits is not None and (other := encoder.head_of(key)) != name:
+                first = flatten(encoder.call(other, case.inputs))[key]
+                yield _equal(context, f".{name}: {key} is that of .{other}", key, logits, first)
+        yield from _functions(context, name, interface)
         if interface.lead != ENCODER_LEAD:
             yield from _choices(context, name, outputs)
         if context.record is not None:
@@ -145,14 +155,69 @@ def _heads(context: Context) -> Iterator[Measurement]:
         if context.record is not None:
             yield Measurement(f".{name}.variables hold the encoder's, too", own <= of_head)
         extra = [each.name for each in encoder.part(name).variables if id(each.handle) not in own]
-        yield Measurement(f".{name} has variables of its own", bool(extra), len(extra), "some")
+        if context.record is None or context.record["heads"][name]["num_parameters"]:
+            yield Measurement(f".{name} has variables of its own", bool(extra), len(extra), "some")
+
+
+def _equal(
+    context: Context, what: str, output: str, actual: np.ndarray, expected: np.ndarray
+) -> Measurement:
+    """Two graphs may be fused in two ways: equal to rounding, not to the bit."""
+    rms = float(np.sqrt(np.mean(np.square(expected))))
+    limit = context.tolerance(context.case("ragged").shape[1]).limits(output, rms).max_abs
+    value = actual.reshape(expected.shape) if actual.size == expected.size else None
+    apart = np.inf if value is None else float(np.max(np.abs(value - expected)))
+    return Measurement(what, bool(apart <= limit), apart, limit)
+
+
+def _functions(context: Context, name: str, interface: Interface) -> Iterator[Measurement]:
+    """What the head's functions give; of those that go on step by step, what the head gives."""
+    case, encoder = context.case("ragged"), context.encoder
+    for each, function in interface.functions.items():
+        part = getattr(encoder.part(name), each, None)
+        yield Measurement(f".{name}.{each} can be called", callable(part))
+        if part is None or (function.inputs and "past" not in function.inputs):
+            continue
+        if function.inputs:
+            yield from _steps(context, name, each, function)
+            continue
+        outputs = flatten(encoder.call(f"{name}.{each}", case.inputs))
+        for key, axes in function.outputs.items():
+            yield from _form(f".{name}.{each}: {key}", outputs[key], sizes_of_axes(axes, case))
+
+
+def _steps(context: Context, name: str, each: str, function: Function) -> Iterator[Measurement]:
+    """Token by token, padded on the left, against all tokens at once."""
+    ragged = context.case("ragged").inputs
+    right = Case("steps", {key: value[1:] for key, value in ragged.items()})  # no hole in the mask
+    case = padded_left(right, context.pad_token_id)
+    rows, length = case.shape
+    ids, mask = case.inputs["input_word_ids"], case.inputs["input_mask"]
+    positions = np.tile(np.arange(length, dtype=np.int32), (rows, 1))
+    whole = flatten(context.encoder.call(name, {**case.inputs, POSITIONS: positions}))
+    (logits,) = set(function.outputs) - {"past"}
+    begin = max(1, length - _STEPS)
+    given = {"input_word_ids": ids[:, :begin], "input_mask": mask[:, :begin]}
+    for i in range(begin, length + 1):
+        outputs = context.device.run(getattr(context.encoder.part(name), each), _tensors(given))
+        is_token = mask[:, i - 1] == 1  # what is made of padding says nothing
+        actual, expected = outputs[logits].numpy()[is_token], whole[logits][is_token, i - 1]
+        yield _equal(
+            context, f".{name}.{each}: {logits} after {i} tokens", logits, actual, expected
+        )
+        given = {
+            "input_word_ids": ids[:, i : i + 1],
+            "input_mask": mask[:, : i + 1],
+            "past": outputs["past"],
+        }
 
 
 def _choices(context: Context, name: str, alone: Mapping[str, Any]) -> Iterator[Measurement]:
     """Rows as the choices of several samples give what they do alone."""
     case, encoder = context.case("ragged"), context.encoder
     rows = np.arange(_SAMPLES * _CHOICES).reshape(_SAMPLES, _CHOICES) % case.shape[0]
-    inputs = {key: case.inputs[key][rows] for key in encoder.takes(name)}  # [B, C, S]
+    given = encoder.inputs_of(name, case.inputs)
+    inputs = {key: value[rows] for key, value in given.items()}  # [B, C, S]
     outputs = flatten(context.device.run(encoder.part(name), _tensors(inputs)))
     tolerance = context.tolerance(case.shape[1])
     own = encoder.heads[name].outputs
@@ -225,7 +290,7 @@ def _head_signatures(context: Context, tolerance: Tolerance) -> Iterator[Measure
         yield Measurement(what, signature is not None)
         if signature is None:
             continue
-        inputs = {key: case.inputs[key] for key in encoder.takes(name)}
+        inputs = encoder.inputs_of(name, case.inputs)
         if encoder.heads[name].lead != ENCODER_LEAD:
             inputs = {key: value[:, np.newaxis] for key, value in inputs.items()}
         served = context.device.run(signature, **_tensors(inputs))
@@ -270,7 +335,10 @@ def _cases(context: Context) -> list[Case]:
 def _tensors(inputs: Tensors) -> dict[str, Any]:
     import tensorflow as tf
 
-    return {name: tf.constant(value, tf.int32) for name, value in inputs.items()}
+    return {
+        name: value if name in FLOATS else tf.constant(value, tf.int32)
+        for name, value in inputs.items()
+    }
 
 
 def _names(what: str, outputs: Mapping[str, Any], wanted: tuple[str, ...]) -> Measurement:

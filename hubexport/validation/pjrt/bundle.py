@@ -31,7 +31,7 @@ from hubexport.stablehlo.tensor_files import (
 )
 from hubexport.validation.cases import Case
 from hubexport.validation.context import Context
-from hubexport.validation.expected import expected_outputs
+from hubexport.validation.expected import along_sequence, defined, expected_outputs
 from hubexport.validation.provenance import describe
 from hubexport.validation.reference_file import HEAD_OUTPUTS
 from hubexport.version import __version__
@@ -102,12 +102,14 @@ class _Writer:
         self.programs: list[Program] = []
 
     def case(self, number: int, case: Case) -> CaseFiles:
-        stem = f"cases/{number:02}"
-        inputs = write_tensors(self._directory, f"{stem}-inputs", case.inputs.items(), self._limit)
+        stem, encoder = f"cases/{number:02}", self._context.encoder
+        of_heads = [encoder.inputs_of(name, case.inputs) for name in encoder.heads]
+        given = {key: value for each in (case.inputs, *of_heads) for key, value in each.items()}
+        inputs = write_tensors(self._directory, f"{stem}-inputs", given.items(), self._limit)
         expected = write_tensors(
             self._directory, f"{stem}-expected", self._expected(case), self._limit
         )
-        shapes = {name: value.shape for name, value in case.inputs.items()}
+        shapes = {name: value.shape for name, value in given.items()}
         key = tuple(shapes.items())
         if key not in self._of_shapes:
             self._of_shapes[key] = tuple(self._lower(shapes))
@@ -116,7 +118,10 @@ class _Writer:
     def _expected(self, case: Case) -> Iterator[tuple[str, np.ndarray]]:
         if not self._with_values or self._context.reference is None:
             return
+        of_all = defined(self._context, case).all()
         for name, load in expected_outputs(self._context, case).items():
+            if along_sequence(name) and not of_all:
+                continue
             if name not in HEAD_OUTPUTS or self._context.encoder.head_of(name):
                 yield name, load()
 

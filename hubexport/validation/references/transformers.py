@@ -55,10 +55,10 @@ class TransformersModel:
         self._torch = torch
         family = self._family = _family(request)
         groups = _carried(family)
-        self._interfaces = {
-            name: each.interface for group in groups for name, each in group.items()
-        }
+        self._heads = {name: each for group in groups for name, each in group.items()}
+        self._interfaces = {name: each.interface for name, each in self._heads.items()}
         state = _state_dict(request.source)
+        state |= _tied(family, state)
         config = _config(request, family, state, self._interfaces)
         loader = _Loader(request, config, state)
         prefix = type(config).__name__.removesuffix("Config")
@@ -111,6 +111,8 @@ class TransformersModel:
         }
         if "input_type_ids" not in self._family.ignored_inputs:
             arguments["token_type_ids"] = inputs["input_type_ids"]
+        if self._family.positions_from_mask:
+            arguments["position_ids"] = _positions(torch, inputs["input_mask"])
         with torch.inference_mode():
             encoded = self._base(**arguments, output_hidden_states=True, return_dict=True)
             # The first of the hidden states is the embeddings.
@@ -120,8 +122,9 @@ class TransformersModel:
             if pooled is not None:
                 found["pooled_output"] = pooled
             for name, interface in self._interfaces.items():
-                if all(key in inputs for key in interface.inputs):
-                    found |= self._of_head(name, arguments, inputs, encoded, pooled)
+                if POSITIONS in inputs or not interface.inputs:
+                    of_head = self._of_head(name, arguments, inputs, encoded, pooled)
+                    found = {**of_head, **found}  # two heads may give what is the same
         outputs = {name: value.float().numpy() for name, value in found.items()}
         if self._pool_sentences is not None:
             outputs["sentence_embedding"] = self._pool_sentences(
@@ -139,20 +142,57 @@ class TransformersModel:
     ) -> dict[str, Any]:
         """A head's outputs; of choices, every row is one, alone in its sample."""
         torch, interface, model = self._torch, self._interfaces[name], self._models[name]
-        sequence = encoded.last_hidden_state
-        if POSITIONS in interface.inputs:  # all others would be thrown away
+        whole = sequence = encoded.last_hidden_state
+        base = getattr(model, model.base_model_prefix)
+        if interface.lead == ENCODER_LEAD and interface.inputs:  # other tokens are thrown away
             rows = torch.arange(len(sequence))[:, None]
             sequence = sequence[rows, inputs[POSITIONS]]
-        getattr(model, model.base_model_prefix).give(sequence, pooled)
+        if self._heads[name].pooling == "lasttoken":
+            # These classes look for the last id that is not padding's, the mask notwithstanding.
+            model.config.pad_token_id = 0
+            arguments = {**arguments, "input_ids": inputs["input_mask"]}
         if interface.lead != ENCODER_LEAD:
             arguments = {key: value[:, None] for key, value in arguments.items()}
+            sequence = sequence[:, None] if "mc_positions" in interface.inputs else sequence
+        if "mc_positions" in interface.inputs:
+            arguments = {**arguments, "mc_token_ids": inputs[POSITIONS][:, :1]}
+        base.give(sequence, pooled)
         given = model(**arguments, return_dict=True)
-        return {
+        found = {
             output: next(
                 given[field] for field in FIELDS.get(output, ("logits",)) if field in given
             )
             for output in interface.outputs
         }
+        if "score" in interface.functions:
+            base.give(whole, pooled)
+            logits = model(**arguments, return_dict=True).logits
+            found |= _scores(torch, logits, inputs["input_word_ids"], inputs["input_mask"])
+        return found
+
+
+def _tied(family: Family, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Tensors of which only a copy is stored, which is the same."""
+    names = {weight.variable: weight.tensor for weight in family.names.weights(family.encoder())}
+    return {
+        names[copy_of]: state[copy]
+        for copy, (_, copy_of) in family.duplicates.items()
+        if copy in state and copy_of in names and names[copy_of] not in state
+    }
+
+
+def _positions(torch: Any, mask: Any) -> Any:
+    """Numbers of columns, counted from each row's first token: [B, S]."""
+    first = mask.argmax(dim=1, keepdim=True)
+    return (torch.arange(mask.shape[1]) - first).clamp(min=0)
+
+
+def _scores(torch: Any, logits: Any, ids: Any, mask: Any) -> dict[str, Any]:
+    """Log-probabilities of tokens that follow a token, by the logits [B, S, V] before them."""
+    of_pieces = torch.log_softmax(logits[:, :-1], dim=-1)
+    following = of_pieces.gather(2, ids[:, 1:, None])[:, :, 0] * (mask[:, 1:] * mask[:, :-1])
+    of_tokens = torch.nn.functional.pad(following, (1, 0))  # [B, S]
+    return {"token_log_probs": of_tokens, "sequence_log_probs": of_tokens.sum(dim=1)}
 
 
 def _family(request: Request) -> Family:
@@ -351,11 +391,12 @@ def _encoded(torch: Any) -> Callable[[], Any]:
     in the form in which encoders of transformers give their outputs."""
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+    class Output(BaseModelOutputWithPooling):
+        cache = past_key_values = cross_attentions = None  # which causal models look for
+
     class Encoded(torch.nn.Module):
         def give(self, sequence: Any, pooled: Any) -> None:
-            self._given = BaseModelOutputWithPooling(
-                last_hidden_state=sequence, pooler_output=pooled
-            )
+            self._given = Output(last_hidden_state=sequence, pooler_output=pooled)
 
         def forward(self, *arguments: Any, **keywords: Any) -> Any:
             return self._given
