@@ -98,7 +98,7 @@ POOLERS: Mapping[str, Pooler] = {
     ),
     "lasttoken": Pooler(
         help=MODES["lasttoken"],
-        sentence="`pooled_output` is the vector in `sequence_output` of the last token, the last "
+        sentence=f"`pooled_output` is {MODES['lasttoken']} in `sequence_output`, at the last "
         "position where `input_mask` is 1.",
         of_sequence=_last,
     ),

@@ -48,7 +48,7 @@ def _lines(text: str) -> list[str]:
 
 def test_references_record_the_outputs_of_the_table() -> None:
     recorded = [pooler.recorded for pooler in POOLERS.values() if pooler.recorded]
-    heads = [output for interface in INTERFACES.values() for output in interface.outputs]
+    heads = [output for interface in INTERFACES.values() for output in interface.given()]
     assert set(OUTPUTS) == {"sequence_output", *heads, *recorded}
     assert len(OUTPUTS) == len(set(OUTPUTS))
 

@@ -100,8 +100,6 @@ LANGUAGES: Mapping[str, str] = {
 
 
 DESCRIBED = {
-    "gpt": "GPT",
-    "gpt2": "GPT-2",
     "transformer_xl": "Transformer-XL",
     "xlm": "XLM",
     "xlnet": "XLNet",

@@ -116,12 +116,30 @@ class Gpt(Family):
             "lm": causal_language_model(c, carried=not fine_tuned),
             "double_heads": double_heads(
                 c, {"hugging_face": ("multiple_choice_head.summary",
-                                     "multiple_choice_head.linear")}),
+                                     "multiple_choice_head.linear")},
+                refused=self.other_summary()),
             "classifier": pooled_head(
                 "classifier", c, self.labels(score), None, score,
                 pooling="lasttoken", bias=False),
         }
     # fmt: on
+
+    def other_summary(self) -> str:
+        """How choices are scored, where that is not by a dense layer on the token that is pointed
+        at."""
+        usual = {
+            "summary_type": ("cls_index",),
+            "summary_use_proj": (True,),
+            "summary_activation": (None, "", "linear"),
+            "summary_proj_to_labels": (True,),
+        }
+        values = self.configuration.values
+        other = [
+            f"{key}: {values[key]!r}"
+            for key, possible in usual.items()
+            if key in values and values[key] not in possible
+        ]
+        return f"the configuration says {', '.join(other)}" if other else ""
 
     fine_tuned: ClassVar[tuple[str, ...]] = ("score.weight",)
     """Tensors of heads that are trained in place of the language model."""

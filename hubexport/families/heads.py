@@ -377,12 +377,12 @@ def causal_language_model(config: EncoderConfig, *, carried: bool) -> Head:
     return Head("language_model", "cls/lm", interface, (), carried=carried)
 
 
-def double_heads(config: EncoderConfig, names: Mapping[str, Name]) -> Head:
+def double_heads(config: EncoderConfig, names: Mapping[str, Name], *, refused: str = "") -> Head:
     """The same, and a score of each choice, read at one token."""
     scope = "cls/double_heads"
     part = output_layer(scope, 1, config.hidden_size, names)
     interface = INTERFACES["double_heads"].sized(V=config.vocab_size)
-    return Head("double_heads", scope, interface, (part,))
+    return Head("double_heads", scope, interface, (part,), refused=refused)
 
 
 def pooled_head(

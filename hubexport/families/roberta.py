@@ -82,8 +82,8 @@ class Roberta(Bert):
             return []
         found = [
             f"tensors {prefix}*"
-            for prefix in ("roberta.", "lm_head.")
-            if any(name.startswith(prefix) for name in source.tensors)
+            for prefix, sign in (("roberta.", "roberta."), ("lm_head.", "lm_head.dense."))
+            if any(name.startswith(sign) for name in source.tensors)
         ]
         if not found and _padding_row_is_zero(source):
             found = ["a row of zeros for the position of padding"]

@@ -283,7 +283,7 @@ class TestArguments:
     def test_unknown_family(self, refused, tmp_path):
         prefix = tiny.write_checkpoint(tmp_path)
         message = refused(f"--checkpoint={prefix}", "--family=brt", exit_code=2)
-        assert "families: bert, distilbert, lambert, roberta, talking_heads" in message
+        assert "families: bert, distilbert, gpt, gpt2, lambert, roberta, talking_heads" in message
 
     def test_family_of_another_layout(self, refused, tmp_path):
         prefix = tiny.write_checkpoint(tmp_path)

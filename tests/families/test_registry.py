@@ -103,7 +103,9 @@ class TestRefusals:
         assert f"configuration: {configuration.path}" in text
         assert f"found: {found}\n" in text
         supported = [f"encoder type {name}" for name in ("bert", "bert_v2")]
-        types = ("bert", "camembert", "distilbert", "roberta", "xlm-roberta")
+        types = (
+            "bert", "camembert", "distilbert", "gpt2", "openai-gpt", "roberta", "xlm-roberta",
+        )  # fmt: skip
         supported += [f"model_type {name}" for name in types]
         assert f"supported: {', '.join(supported)}\n" in text
         assert "`hubexport encoder` as --family: " in text

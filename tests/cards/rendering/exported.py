@@ -97,6 +97,15 @@ def _hugging_face(
     artifacts.export_encoder(checkpoint=work / "checkpoint", export_path=path, **options)
 
 
+def _causal(work: Path, path: Path, *, model: str) -> None:
+    pytest.importorskip("transformers")
+    from tests.oracles import causal
+
+    sizes = {"n_positions": LENGTH, "vocab_size": 320}
+    causal.build(model, **sizes).save_pretrained(work / "checkpoint")
+    artifacts.export_encoder(checkpoint=work / "checkpoint", export_path=path)
+
+
 def _wordpiece(work: Path, path: Path, *, lower: bool, **options: Any) -> None:
     vocabulary = tiny.write_vocabulary(work / "vocab.txt", upper=not lower)
     artifacts.export_preprocessor(
@@ -199,6 +208,10 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     "distilbert": functools.partial(
         _hugging_face, model="DistilBertForQuestionAnswering", config=DISTILBERT
     ),
+    "gpt": functools.partial(_causal, model="OpenAIGPTLMHeadModel"),
+    "gpt, double heads": functools.partial(_causal, model="OpenAIGPTDoubleHeadsModel"),
+    "gpt2": functools.partial(_causal, model="GPT2LMHeadModel"),
+    "gpt2, classifier": functools.partial(_causal, model="GPT2ForSequenceClassification"),
     "lambert": functools.partial(_garden, encoder="v2", heads=True, family="lambert"),
     "lambert, no heads": functools.partial(
         _garden, encoder="v2", heads=False, family="lambert"
@@ -229,6 +242,8 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
 }  # fmt: skip
 """Name -> what makes the artifact; those of preprocessors are tokenizer, model type and casing."""
 
+GPTS = ("gpt", "gpt2")
+"""Families whose artifacts have a causal language model."""
 PRE_TRAINED = ("mlm", "nsp")
 TAGS = (
     "fill-mask", "text-classification", "token-classification", "question-answering",
@@ -242,12 +257,18 @@ UNSTATED = {"vocab_size": 30_522, "max_position_embeddings": 512}
 BASIC = ("bert tf1", "wordpiece bert uncased")
 """An encoder and a preprocessor of which records of others are made."""
 
-PREPROCESSORS = {"roberta": "byte_level_bpe roberta cased"}
+PREPROCESSORS = {
+    "roberta": "byte_level_bpe roberta cased",
+    "gpt": "bpe openai-gpt uncased",
+    "gpt2": "byte_level_bpe gpt2 cased",
+}
 """Family -> the preprocessor of its artifacts; `BASIC`'s for those that are not listed."""
 
 KINDS_OF_TOKENIZERS = {
     "huggingface/roberta_preprocess": "byte_level_bpe",
     "huggingface/xlm_roberta_preprocess": "sentencepiece",
+    "huggingface/openai_gpt_preprocess": "bpe",
+    "huggingface/gpt2_preprocess": "byte_level_bpe",
 }
 """Of the preprocessors of encoders that are exported; WordPiece where they are not listed."""
 
@@ -324,7 +345,8 @@ def enlarged(record: Mapping[str, Any], card: Model) -> dict[str, Any]:
     built["intermediate_size"] = stated["intermediate_size"] or 4 * built["hidden_size"]
     tag = card.hugging_face.pipeline_tag
     tuned = heads_for(tag) if tag != "fill-mask" else []
-    heads = tuned or [head for head in PRE_TRAINED if head in card.objectives]
+    objectives = {"mlm": "mlm", "nsp": "nsp", "lm": "clm" if card.family in GPTS else ""}
+    heads = tuned or [head for head, name in objectives.items() if name in card.objectives]
     built["num_parameters"] = parameters(built, heads)
     without = parameters(built, ())
     classes = len(card.labels) or 2

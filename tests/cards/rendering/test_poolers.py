@@ -169,6 +169,9 @@ def said(text: str, made: Made, found: Mapping[str, np.ndarray]) -> np.ndarray:
         return mean
     if "the first token's vector in `sequence_output`" in words:
         return first
+    if "the last token's vector in `sequence_output`" in words:
+        assert "at the last position where `input_mask` is 1" in words
+        return np.stack([row[keep == 1][-1] for row, keep in zip(sequence, mask, strict=True)])
     assert "the sentence embedding that the checkpoint's files declare" in words
     highest = np.stack([row[keep == 1].max(0) for row, keep in zip(sequence, mask, strict=True)])
     assert (

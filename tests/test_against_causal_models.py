@@ -1,0 +1,365 @@
+"""GPT and GPT-2, every class of transformers: the exported encoder and heads are exact."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hubexport
+from hubexport.errors import ConfigurationError, TensorMismatchError
+from hubexport.saved_model.record import load_record
+from tests.artifacts import export_encoder
+from tests.oracles import inputs
+from tests.planned import planned, rewritten
+from tests.tiers import examples
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+
+import torch
+
+from tests.oracles import causal, saving
+
+TOLERANCE = 2e-5
+"""Largest difference, of values around 1, or in terms of the largest where they are larger."""
+SIZES = causal.SIZES
+EXAMPLES = (
+    ("OpenAIGPTDoubleHeadsModel", "skip"),
+    ("GPT2LMHeadModel", "compute"),
+    ("GPT2LMHeadModel", "skip"),
+    ("OpenAIGPTForSequenceClassification", "compute"),
+    ("GPT2ForTokenClassification", "skip"),
+)
+"""Always: each family, head and padding."""
+EVERY = [(name, padding) for name in causal.CLASSES for padding in ("compute", "skip")]
+
+
+OF_BERT_LIKE = ("safetensors", "index buffers", "pytorch_transformers")
+"""Ways of saving that write what is in BERT-like models only; and the one compared with."""
+
+
+def batches() -> dict[str, inputs.Tensors]:
+    """Batches of every kind, with positions for a language model."""
+    kinds = inputs.kinds(SIZES["vocab_size"], SIZES["n_positions"], SIZES["pad_token_id"])
+    return {
+        kind: {**batch, "lm_positions": batch["masked_lm_positions"]}
+        for kind, batch in kinds.items()
+    }
+
+
+class Artifact:
+    """An exported encoder, reloaded."""
+
+    def __init__(self, path: Path):
+        import tensorflow as tf
+
+        self.tf, self.root = tf, tf.saved_model.load(str(path))
+        self.record = load_record(path)
+
+    def tensors(self, batch: Mapping[str, np.ndarray], *names: str) -> dict[str, Any]:
+        keys = ("input_word_ids", "input_mask", "input_type_ids", *names)
+        return {name: self.tf.constant(batch[name]) for name in keys}
+
+    def __call__(self, batch: inputs.Tensors) -> dict[str, Any]:
+        """What the encoder, its heads and their functions give for a batch."""
+        given = self.tensors(batch)
+        outputs = {**self.root(given)}
+        for name, interface in self.record["heads"].items():
+            if name == "double_heads":
+                continue
+            head = getattr(self.root, name)
+            outputs |= head(self.tensors(batch, *interface["inputs"]))
+            if name == "lm":
+                outputs |= head.score(given)
+        return {
+            name: [each.numpy() for each in value] if isinstance(value, list) else value.numpy()
+            for name, value in outputs.items()
+        }
+
+
+def assert_near(actual: np.ndarray, expected: np.ndarray, what: str) -> None:
+    assert actual.shape == expected.shape, what
+    limit = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
+    assert np.abs(actual - expected).max(initial=0) <= limit, what
+
+
+def assert_same(actual: dict[str, Any], expected: dict[str, Any], batch: inputs.Tensors) -> None:
+    """Wherever there is a token."""
+    is_token = batch["input_mask"] == 1
+    at_positions = np.take_along_axis(is_token, batch["lm_positions"], axis=1)
+    for name, value in expected.items():
+        pairs = zip(actual[name], value, strict=True) if isinstance(value, list) else [
+            (actual[name], value)
+        ]  # fmt: skip
+        for found, wanted in pairs:
+            here: Any = slice(None)
+            if name == "lm_logits":
+                here = at_positions
+            elif wanted.shape[:2] == is_token.shape:
+                here = is_token
+            assert_near(found[here], wanted[here], name)
+
+
+@pytest.mark.parametrize(("name", "padding"), [
+    pytest.param(*each, marks=[] if each in EXAMPLES else pytest.mark.exhaustive) for each in EVERY
+])  # fmt: skip
+def test_every_class(name: str, padding: str, tmp_path: Path) -> None:
+    model = causal.build(name)
+    model.save_pretrained(tmp_path / "model")
+    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out", padding=padding)
+    artifact = Artifact(tmp_path / "out")
+    record, is_gpt2 = artifact.record, name.startswith("GPT2")
+    assert tuple(record["heads"]) == causal.HEADS[causal.CLASSES[name]]
+    assert record["family"]["name"] == ("gpt2" if is_gpt2 else "gpt")
+    assert record["architecture"]["hidden_act"] == "gelu_tanh"
+    assert record["conventions"] == {
+        "padding_side": "any", "causal": True, "ignored_inputs": ["input_type_ids"],
+        "layer_scale": "residual" if is_gpt2 else "normalized", "dropout_places": 1 + 3 * 3,
+    }  # fmt: skip
+    assert record["pooler"]["pooled_output"] == "lasttoken"
+    for batch in batches().values():
+        outputs, expected = artifact(batch), causal.expected_outputs(model, batch)
+        mask = batch["input_mask"]
+        last = (np.arange(mask.shape[1]) * mask).argmax(axis=1)
+        expected["pooled_output"] = expected["sequence_output"][np.arange(len(mask)), last]
+        assert_same(outputs, expected, batch)
+        if padding == "skip":
+            assert not outputs["sequence_output"][mask == 0].any()
+
+
+@pytest.mark.parametrize(
+    "name",
+    examples(("OpenAIGPTDoubleHeadsModel", "GPT2DoubleHeadsModel"), ("GPT2DoubleHeadsModel",)),
+)
+def test_double_heads(name: str, tmp_path: Path) -> None:
+    """[B, C, S] as transformers takes it."""
+    model = causal.build(name)
+    model.save_pretrained(tmp_path / "model")
+    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out")
+    generator, (rows, choices, length) = np.random.default_rng(0), (2, 3, 7)
+    batch = {
+        "input_word_ids": generator.integers(0, 50, (rows, choices, length)),
+        "input_mask": np.ones((rows, choices, length), int),
+        "input_type_ids": np.zeros((rows, choices, length), int),
+        "lm_positions": generator.integers(0, length, (rows, choices, 2)),
+        "mc_positions": generator.integers(0, length, (rows, choices)),
+    }
+    batch = {key: value.astype(np.int32) for key, value in batch.items()}
+    artifact = Artifact(tmp_path / "out")
+    outputs = artifact.root.double_heads(artifact.tensors(batch, "lm_positions", "mc_positions"))
+    with torch.no_grad():
+        given = {key: torch.from_numpy(value).long() for key, value in batch.items()}
+        wanted = model(
+            input_ids=given["input_word_ids"], attention_mask=None,
+            mc_token_ids=given["mc_positions"], return_dict=True,
+        )  # fmt: skip
+    logits = np.take_along_axis(
+        wanted.logits.numpy(), batch["lm_positions"][..., np.newaxis], axis=2
+    )
+    assert_near(outputs["lm_logits"].numpy(), logits, "lm_logits")
+    assert_near(outputs["mc_logits"].numpy(), wanted.mc_logits.numpy(), "mc_logits")
+
+
+def lm(name: str, tmp_path: Path, **config: Any) -> tuple[Any, Artifact]:
+    model = causal.build(name, **config)
+    model.save_pretrained(tmp_path / "model")
+    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out")
+    return model, Artifact(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["OpenAIGPTLMHeadModel", "GPT2LMHeadModel"])
+def test_generation(name: str, tmp_path: Path) -> None:
+    """Step by step, what transformers generates greedily, for texts padded on the left."""
+    model, artifact = lm(name, tmp_path)
+    tf = artifact.tf
+    generator = np.random.default_rng(1)
+    ids = generator.integers(4, 50, (3, 5)).astype(np.int32)
+    mask = np.array([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 0, 1]], np.int32)
+    wanted = model.generate(
+        torch.from_numpy(ids).long(), attention_mask=torch.from_numpy(mask).long(),
+        do_sample=False, max_new_tokens=6, min_new_tokens=6,
+        use_cache=name.startswith("GPT2"),
+    ).numpy()[:, 5:]  # fmt: skip
+    if not name.startswith("GPT2"):  # whose own generation counts padding's positions
+        wanted = greedily(model, ids, mask, 6)
+    given, found = {"input_word_ids": tf.constant(ids), "input_mask": tf.constant(mask)}, []
+    banned = model.config.eos_token_id  # as min_new_tokens has it
+    for _ in range(6):
+        outputs = artifact.root.lm.step(given)
+        logits = outputs["lm_logits"].numpy()
+        logits[:, banned] = -np.inf
+        found.append(logits.argmax(axis=1).astype(np.int32))
+        mask = np.pad(mask, [(0, 0), (0, 1)], constant_values=1)
+        given = {
+            "input_word_ids": tf.constant(found[-1][:, np.newaxis]),
+            "input_mask": tf.constant(mask),
+            "past": outputs["past"],
+        }
+    np.testing.assert_array_equal(np.stack(found, axis=1), wanted)
+    assert outputs["past"].shape == (3, 2, 3, 2, 10, 8)
+
+
+def greedily(model: Any, ids: np.ndarray, mask: np.ndarray, count: int) -> np.ndarray:
+    """All tokens again for each new one, positions counted from the first."""
+    for _ in range(count):
+        batch = {"input_word_ids": ids, "input_mask": mask}
+        with torch.no_grad():
+            logits = model(**causal.arguments(batch), return_dict=True).logits[:, -1].numpy()
+        logits[:, model.config.eos_token_id] = -np.inf
+        ids = np.concatenate([ids, logits.argmax(axis=1)[:, np.newaxis]], axis=1)
+        mask = np.pad(mask, [(0, 0), (0, 1)], constant_values=1)
+    return ids[:, -count:]
+
+
+def test_scores_are_computed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of rows is that fit at a time; gradients go through."""
+    from hubexport.networks import heads
+
+    monkeypatch.setattr(heads, "SCORES_AT_ONCE", 50 * 4)
+    model, artifact = lm("GPT2LMHeadModel", tmp_path)
+    tf = artifact.tf
+    for batch in batches().values():
+        expected = causal.expected_outputs(model, batch)
+        with tf.GradientTape() as tape:
+            scores = artifact.root.lm.score(artifact.tensors(batch))
+            loss = tf.reduce_sum(scores["sequence_log_probs"])
+        for name in ("token_log_probs", "sequence_log_probs"):
+            assert_near(scores[name].numpy(), expected[name], name)
+        table = artifact.root.lm.trainable_variables[0]
+        gradient = tape.gradient(loss, table)
+        follows = (batch["input_mask"][:, 1:] * batch["input_mask"][:, :-1]).any()
+        assert bool(tf.reduce_any(tf.convert_to_tensor(gradient) != 0)) == bool(follows)
+
+
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "inner size": ("GPT2LMHeadModel", {"n_inner": 24}),
+    "scores of every layer scaled": (
+        "GPT2LMHeadModel", {"scale_attn_by_inverse_layer_idx": True},
+    ),
+    "scores not scaled": ("GPT2LMHeadModel", {"scale_attn_weights": False}),
+    "gelu of GPT-2": ("GPT2LMHeadModel", {"activation_function": "gelu"}),
+    "relu of GPT-2": ("GPT2LMHeadModel", {"activation_function": "relu"}),
+    "relu of GPT": ("OpenAIGPTLMHeadModel", {"afn": "relu"}),
+    "epsilon": ("OpenAIGPTLMHeadModel", {"layer_norm_epsilon": 1e-2}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "variant", examples(VARIANTS, ("scores of every layer scaled", "gelu of GPT-2", "relu of GPT"))
+)
+def test_variants(variant: str, tmp_path: Path) -> None:
+    name, config = VARIANTS[variant]
+    model, artifact = lm(name, tmp_path, **config)
+    batch = batches()["random padding"]
+    assert_same(artifact(batch), causal.expected_outputs(model, batch), batch)
+
+
+def test_dropout_of_embeddings(tmp_path: Path) -> None:
+    """It has a rate of its own in configurations, which is kept where it is another."""
+    rates = {"embd_pdrop": 0.0, "resid_pdrop": 0.2, "attn_pdrop": 0.3}
+    checkpoint = rewritten(causal.build("GPT2Model"), tmp_path / "model", config=rates)
+    record, _ = planned(checkpoint)
+    architecture = record["architecture"]
+    assert architecture["embedding_dropout_prob"] == 0
+    assert architecture["hidden_dropout_prob"] == 0.2
+    assert architecture["attention_probs_dropout_prob"] == 0.3
+    assert record["conventions"]["dropout_places"] == 3 * 3
+
+
+@pytest.mark.parametrize(
+    "saver", [each for each in saving.SAVERS_OF_ALL if each not in OF_BERT_LIKE]
+)
+@pytest.mark.parametrize("name", ["OpenAIGPTDoubleHeadsModel", "GPT2LMHeadModel", "GPT2Model"])
+def test_formats(name: str, saver: str, tmp_path: Path) -> None:
+    """The same values for the same variables, whatever they are read from."""
+    model = causal.build(name)
+    plans = []
+    for each in ("safetensors", saver):
+        (tmp_path / each).mkdir(exist_ok=True)
+        plans.append(planned(saving.SAVERS[each](model, tmp_path / each)))
+    (record, values), (other, other_values) = plans
+    assert other_values == values
+    for part in ("architecture", "heads", "pooler", "conventions"):
+        assert other[part] == record[part]
+
+
+@pytest.mark.parametrize("leaves", ["weight and bias", "g, b and w"])
+def test_pytorch_pretrained_bert(leaves: str, tmp_path: Path) -> None:
+    """Its archives: rows of special tokens counted apart, other names of heads and of leaves."""
+    model = causal.build("OpenAIGPTDoubleHeadsModel")
+    (tmp_path / "new").mkdir()
+    _, values = planned(saving.save_safetensors(model, tmp_path / "new"))
+    state = {}
+    for name, value in saving.state_of(model).items():
+        name = name.replace("lm_head.", "lm_head.decoder.").replace(".summary.", ".linear.")
+        if leaves != "weight and bias" and name.startswith("transformer.h."):
+            norm = re.search(r"\.ln_\d\.weight$", name)
+            name = re.sub(r"\.weight$", ".g" if norm else ".w", name)
+            name = re.sub(r"\.bias$", ".b", name)
+        state[name] = value
+    for i in range(SIZES["n_layer"]):
+        state[f"transformer.h.{i}.attn.bias"] = torch.ones(1, 1, 12, 12)
+    directory = tmp_path / "old"
+    directory.mkdir()
+    torch.save(state, directory / "pytorch_model.bin")
+    config = {
+        "vocab_size_or_config_json_file": 47, "n_special": 3, "n_positions": 12, "n_ctx": 12,
+        "n_embd": 16, "n_layer": 3, "n_head": 2, "afn": "gelu", "resid_pdrop": 0.1,
+        "embd_pdrop": 0.1, "attn_pdrop": 0.1, "layer_norm_epsilon": 1e-5,
+    }  # fmt: skip
+    (directory / "config.json").write_text(json.dumps(config))
+    record, old = planned(directory)
+    assert old == values
+    assert record["family"]["evidence"] == "no model_type, but a tensor *tokens_embed.weight"
+    assert tuple(record["heads"]) == ("lm", "double_heads")
+    masks = {f"transformer.h.{i}.attn.bias" for i in range(SIZES["n_layer"])}
+    assert set(record["skipped_tensors"]["masks of attention"]) == masks
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(("key", "value"), [
+        ("tie_word_embeddings", False), ("add_cross_attention", True),
+    ])  # fmt: skip
+    def test_other_networks(self, key: str, value: Any, tmp_path: Path) -> None:
+        checkpoint = rewritten(causal.build("GPT2Model"), tmp_path / "model", config={key: value})
+        with pytest.raises(ConfigurationError, match=f"asks for {key}"):
+            planned(checkpoint)
+
+    def test_an_output_layer_of_its_own(self, tmp_path: Path) -> None:
+        model = causal.build("GPT2LMHeadModel")
+        other = {"lm_head.weight": torch.ones(50, 16)}
+        checkpoint = rewritten(model, tmp_path / "model", tensors=other)
+        with pytest.raises(TensorMismatchError, match="not the same as the tensor") as caught:
+            planned(checkpoint)
+        assert "lm_head.weight" in str(caught.value)
+
+    @pytest.mark.parametrize(("key", "value"), [
+        ("summary_type", "mean"), ("summary_activation", "tanh"), ("summary_use_proj", False),
+    ])  # fmt: skip
+    def test_other_summaries(self, key: str, value: Any, tmp_path: Path) -> None:
+        model = causal.build("GPT2DoubleHeadsModel")
+        checkpoint = rewritten(model, tmp_path / "model", config={key: value})
+        with pytest.raises(ConfigurationError, match=key):
+            planned(checkpoint)
+        record, _ = planned(checkpoint, heads="lm")
+        assert tuple(record["heads"]) == ("lm",)
+
+
+def test_fewer_positions(tmp_path: Path) -> None:
+    checkpoint = rewritten(causal.build("GPT2Model"), tmp_path / "model")
+    record, values = planned(checkpoint, max_position_embeddings=5)
+    assert record["architecture"]["max_position_embeddings"] == 5
+    assert len(values["embeddings/position_embeddings"]) == 5 * 16 * 4
+
+
+def test_no_language_model_of_a_classifier(tmp_path: Path) -> None:
+    """Its encoder was trained for other things since; asked for, there is none."""
+    checkpoint = rewritten(causal.build("GPT2ForSequenceClassification"), tmp_path / "model")
+    with pytest.raises(hubexport.HubexportError, match="the checkpoint has no head lm"):
+        planned(checkpoint, heads="lm")
