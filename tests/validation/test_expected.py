@@ -75,6 +75,12 @@ def first_tokens(function: Any = float) -> np.ndarray:
     return np.array(first, np.float32)
 
 
+def last_tokens() -> np.ndarray:
+    """The last that the mask lets through, wherever it is."""
+    last = [max(i for i, m in enumerate(row) if m) for row in MASK]
+    return np.array([ARRAYS["sequence_output"][b, i] for b, i in enumerate(last)], np.float32)
+
+
 def expect(
     path: Path,
     pooler: Mapping[str, Any] | None,
@@ -98,6 +104,7 @@ POOLED = {
     "checkpoint": ARRAYS["pooled_output"],
     "next_sentence": ARRAYS["next_sentence_pooled_output"],
     "cls": first_tokens(),
+    "lasttoken": last_tokens(),
     "identity": first_tokens(math.tanh),
     "mean": mean_of_tokens(),
     SENTENCE_EMBEDDING: ARRAYS["sentence_embedding"],
