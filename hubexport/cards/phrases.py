@@ -50,6 +50,7 @@ LAYOUTS: Mapping[str, str] = {
     "tf1": " for TensorFlow 1",
     "tf2": " for TensorFlow 2",
     "hugging_face": " in Hugging Face's format",
+    "openai": " in OpenAI's format",
     "fairseq": " in fairseq's format",
     "other": "",
 }

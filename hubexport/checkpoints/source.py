@@ -181,7 +181,7 @@ class TensorSource:
     Attributes:
       path: what was opened, as the user named it.
       format: the file format, for people: "TensorFlow checkpoint", "safetensors", ...
-      layout: how tensors are named: "tf1" (google-research/bert, by variable name), "tf2"
+      layout: how tensors are named: "tf1" (TensorFlow, by variable name), "tf2"
         (TensorFlow object-based, as Model Garden writes), "openai" (GPT's release, by the place
         of each tensor), "fairseq" (PyTorch state dict of fairseq's RoBERTa) or "hugging_face"
         (any other PyTorch state dict).

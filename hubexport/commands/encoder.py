@@ -63,14 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, required=True,
         help="TensorFlow prefix (bert_model.ckpt), Hugging Face directory, *.safetensors, *.bin, "
-        "fairseq's model.pt, or an archive of one",
+        "fairseq's model.pt, GPT's params_shapes.json, or an archive of one",
     )  # fmt: skip
     parser.add_argument(
         "--export_path", type=Path, required=True, help="directory to create for the SavedModel"
     )
     parser.add_argument(
         "--bert_config", type=Path,
-        help="bert_config.json or config.json; found beside the checkpoint if not passed",
+        help="bert_config.json, config.json or GPT-2's hparams.json; found beside the checkpoint "
+        "if not passed",
     )  # fmt: skip
     parser.add_argument(
         "--encoder_config", type=Path,

@@ -1,6 +1,7 @@
 """GPT (openai.com/index/language-unsupervised): a Transformer that sees no token to come.
 
-From transformers, and from the archives of its predecessor pytorch_pretrained_bert.
+From transformers, from the archives of its predecessor pytorch_pretrained_bert, and as OpenAI
+released it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hubexport.families.configuration import Configuration
 from hubexport.families.family import Family
 from hubexport.families.gpt_config import GptConfig, read_gpt
 from hubexport.families.heads import Head, causal_language_model, double_heads, pooled_head
-from hubexport.families.names import Names, TorchNames
+from hubexport.families.names import Names, OpenAINames, TorchNames
 from hubexport.families.registry import register
 from hubexport.families.tensor_map import Part, conv1d, layer_norm, table
 from hubexport.families.transforms import AS_IS, AsIs, Columns, Rows
@@ -35,7 +36,7 @@ class Gpt(Family):
     name: ClassVar[str] = "gpt"
     title: ClassVar[str] = "GPT"
     model_types: ClassVar[tuple[str, ...]] = ("openai-gpt",)
-    layouts: ClassVar[tuple[str, ...]] = ("hugging_face",)
+    layouts: ClassVar[tuple[str, ...]] = ("hugging_face", "openai")
     default_pooler: ClassVar[str] = "lasttoken"
     padding_side: ClassVar[str] = "any"
     causal: ClassVar[bool] = True
@@ -53,11 +54,14 @@ class Gpt(Family):
 
     @classmethod
     def signs(cls, configuration: Configuration, source: TensorSource) -> list[str]:
+        openais = _OPENAI_TABLES[cls.word_table]
+        if openais in source.tensors:
+            return [f"a tensor {openais}"]
         named = any(name.endswith(cls.word_table) for name in source.tensors)
         return [f"a tensor *{cls.word_table}"] if named else []
 
     def spelling(self, source: TensorSource) -> Names:
-        return GptNames(source)
+        return GptNames(source) if source.layout == "hugging_face" else OpenAINames()
 
     def dropout_places(self) -> int:
         """As of `Family`; that of the embeddings has a rate of its own."""
@@ -81,7 +85,7 @@ class Gpt(Family):
         ]
         for i in range(c.num_hidden_layers):
             parts += self.block_parts(f"encoder/layer_{i}", f"h.{i}")
-        return parts
+        return [with_openai_name(part) for part in parts]
 
     def block_parts(self, ours: str, theirs: str) -> list[Part]:
         """A block's weights: its layers, each followed by its norm."""
@@ -185,6 +189,23 @@ class Gpt(Family):
             post_norm(SelfAttention(c, variables, attention), f"{attention}/output"),
             post_norm(FeedForward(c, variables, scope), f"{scope}/output"),
         )
+
+
+_OPENAI_TABLES = {
+    "tokens_embed.weight": "model/we",
+    "positions_embed.weight": "model/pe",
+    "wte.weight": "model/wte",
+    "wpe.weight": "model/wpe",
+}
+"""transformers' tables -> those of OpenAI's programs, of GPT and of GPT-2."""
+
+
+def with_openai_name(part: Part) -> Part:
+    """The part with its name in OpenAI's programs: `h.0.ln_1` is `model/h0/ln_1` there."""
+    name = part.names["hugging_face"]
+    assert isinstance(name, str), part
+    layer = re.sub(r"^h\.", "h", name).replace(".", "/")
+    return part.renamed(openai=_OPENAI_TABLES.get(name, f"model/{layer}"))
 
 
 class GptNames(TorchNames):

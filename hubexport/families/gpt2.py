@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hubexport.checkpoints.source import TensorSource
 from hubexport.families.configuration import Configuration
-from hubexport.families.gpt import Gpt
+from hubexport.families.gpt import Gpt, with_openai_name
 from hubexport.families.gpt_config import GptConfig, read_gpt
 from hubexport.families.heads import Head, token_head
 from hubexport.families.labels import Labels
@@ -30,6 +30,7 @@ class Gpt2(Gpt):
     name: ClassVar[str] = "gpt2"
     title: ClassVar[str] = "GPT-2"
     model_types: ClassVar[tuple[str, ...]] = ("gpt2",)
+    layouts: ClassVar[tuple[str, ...]] = ("hugging_face", "tf1")
     layer_scale: ClassVar[str] = "residual"
     transformers: ClassVar[str] = "GPT2"
     word_table: ClassVar[str] = "wte.weight"
@@ -51,7 +52,7 @@ class Gpt2(Gpt):
     def encoder(self) -> list[Part]:
         """Everything but heads."""
         last = layer_norm("encoder/LayerNorm", self.config.hidden_size, hugging_face="ln_f")
-        return [*super().encoder(), last]
+        return [*super().encoder(), with_openai_name(last)]
 
     def block_parts(self, ours: str, theirs: str) -> list[Part]:
         """A block's weights: its layers, each behind its norm."""

@@ -65,6 +65,18 @@ class TF1Names(Names):
         return f"{name}/{leaf}".strip("/")
 
 
+_OPENAI_LEAVES = {"kernel": "w", "bias": "b", "gamma": "g", "beta": "b"}
+
+
+class OpenAINames(Names):
+    """OpenAI's programs for GPT and GPT-2, whatever the format of the file: variables by name."""
+
+    layout = "openai"
+
+    def tensor(self, part: Part, leaf: str) -> str:
+        return f"{part.names['openai']}/{_OPENAI_LEAVES.get(leaf, leaf)}".rstrip("/")
+
+
 _TORCH_LEAVES = {"kernel": "weight", "output_weights": "weight", "output_bias": "bias"}
 
 

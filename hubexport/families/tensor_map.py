@@ -17,6 +17,7 @@ from hubexport.families.transforms import (
     AsIs,
     HeadsMerged,
     Shape,
+    Squeezed,
     chain,
 )
 
@@ -109,10 +110,12 @@ def dense(scope: str, size_in: int, size_out: int, *, base: bool = True, **names
 
 def conv1d(scope: str, size_in: int, size_out: int, *, cut: AsIs = AS_IS, **names: Name) -> Part:
     """The weights of `dense` where PyTorch's module is the Conv1D of transformers, which keeps
-    [in, out]; `cut` takes them out of a kernel, and a bias, that several layers share."""
+    [in, out], and OpenAI's a convolution of width 1, [1, in, out]; `cut` takes them out of a
+    kernel, and a bias, that several layers share."""
+    squeezed = Squeezed() if cut is AS_IS else chain(cut, Squeezed())
     leaves = (
-        Leaf("kernel", (size_in, size_out), {"hugging_face": cut}),
-        Leaf("bias", (size_out,), {"hugging_face": cut}),
+        Leaf("kernel", (size_in, size_out), {"hugging_face": cut, "openai": squeezed}),
+        Leaf("bias", (size_out,), {"hugging_face": cut, "openai": cut}),
     )
     return Part(scope, leaves, names)
 
@@ -150,5 +153,5 @@ def table(
     scope: str, *shape: int, transform: AsIs = AS_IS, base: bool = True, **names: Name
 ) -> Part:
     """A single variable, named by its scope; the transform is that of every layout."""
-    transforms = dict.fromkeys(("tf1", "tf2", *TORCH), transform)
+    transforms = dict.fromkeys(("tf1", "tf2", "openai", *TORCH), transform)
     return Part(scope, (Leaf("", shape, transforms),), names, base)

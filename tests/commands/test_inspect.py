@@ -340,7 +340,7 @@ REAL = {
         "tensors by their paths through the objects", "not", 97_354_754, 2 * 136 + 5),
     "tf1_keras-bert_toy": ("google-research/bert layout", "bert", 701, 93),
     "hf_camphr_bert-test": ("Hugging Face layout", "bert", 2_290, 0),
-    "hf_gpt_capp": ("Hugging Face layout", "not", 236_224, 0),
+    "hf_gpt_capp": ("Hugging Face layout", "gpt2", 236_224, 0),
     "gpt1_allennlp_transformer_small/transformer_small.tar.gz": (
         "openai-gpt layout", "not", 3_660, 0),
     "tf1_keras-xlnet_test_checkpoint_empty": (

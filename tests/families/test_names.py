@@ -16,8 +16,9 @@ from hubexport.families.carried import spelled_heads
 from hubexport.families.configuration import Configuration
 from hubexport.families.registry import families
 from hubexport.families.tensor_map import Weight
-from hubexport.families.transforms import AS_IS, TRANSPOSED, HeadsMerged, Rows
+from hubexport.families.transforms import AS_IS, TRANSPOSED, HeadsMerged, Rows, uncovered
 from tests import tiny
+from tests.oracles import openai
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -51,6 +52,49 @@ def all_weights(model: Bert) -> list[Weight]:
 def needed(model: Bert) -> Shapes:
     """Tensor -> shape that the checkpoint must have."""
     return {w.tensor: w.transform.source_shape(w.shape) for w in all_weights(model)}
+
+
+class TestOpenAI:
+    """GPT's release by its variables' names, and GPT-2's, whose tables are called otherwise."""
+
+    VALUES = {"vocab_size": 11, "n_positions": 7, "n_embd": 4, "n_layer": 2, "n_head": 2}  # noqa: RUF012
+
+    def shapes(self, name: str) -> Shapes:
+        found = openai.shapes()
+        if name == "gpt2":
+            found["model/wpe"], found["model/wte"] = found.pop("model/pe"), found.pop("model/we")
+            found |= {"model/ln_f/g": (4,), "model/ln_f/b": (4,)}
+        return found
+
+    def weights(self, name: str, layout: str, **overrides: Any) -> list[Weight]:
+        configuration = Configuration(Path("config"), "json", "", self.VALUES)
+        checkpoint = source(layout, self.shapes(name) if layout != "hugging_face" else {})
+        model = families()[name](configuration, checkpoint, overrides)
+        return model.names.weights(model.encoder())
+
+    @pytest.mark.parametrize(("name", "layout"), [("gpt", "openai"), ("gpt2", "tf1")])
+    def test_names_and_shapes(self, name, layout):
+        weights = self.weights(name, layout)
+        found = {w.tensor: w.transform.source_shape(w.shape) for w in weights}
+        assert found == self.shapes(name)
+        fused = [w for w in weights if "/c_attn/" in w.tensor]
+        assert len(fused) == 2 * 3 * 2 and len({w.variable for w in fused}) == len(fused)
+        assert not uncovered(
+            (1, 4, 12),
+            [(w.transform, w.shape) for w in fused if w.tensor == "model/h1/attn/c_attn/w"],
+        )
+
+    @pytest.mark.parametrize(("name", "layout"), [("gpt", "openai"), ("gpt2", "tf1")])
+    def test_variables_are_called_the_same_in_every_layout(self, name, layout):
+        ours, theirs = self.weights(name, layout), self.weights(name, "hugging_face")
+        assert [(w.variable, w.shape) for w in ours] == [(w.variable, w.shape) for w in theirs]
+
+    def test_fewer_positions(self):
+        (table,) = (
+            w for w in self.weights("gpt", "openai", max_position_embeddings=5)
+            if w.tensor == "model/pe"
+        )  # fmt: skip
+        assert table.shape == (5, 4) and table.transform.source_shape(table.shape) == (7, 4)
 
 
 class TestGoogleResearch:
