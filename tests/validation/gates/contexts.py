@@ -1,16 +1,49 @@
-"""What gates are run on, in tests."""
+"""What gates are run on, in tests; artifacts are loaded once for all that look at them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hubexport.saved_model.record import load_record
 from hubexport.validation.context import Context
-from hubexport.validation.devices import connect
+from hubexport.validation.devices import Device, connect
 from hubexport.validation.reference_file import Reference
 from hubexport.validation.results import GateResult
+
+
+class _Device(Device):
+    """Gives what it has loaded before as long as the graph is the same file."""
+
+    def load(self, directory: Path) -> Any:
+        return _load(super().load, directory)
+
+
+class _Context(Context):
+    @functools.cached_property
+    def loaded_preprocessor(self) -> Any:
+        assert self.preprocessor is not None
+        load = Context.loaded_preprocessor.func
+        return _load(lambda _: load(self), self.preprocessor)
+
+
+_LOADED: dict[tuple[Path, int], Any] = {}
+
+
+def _load(load: Callable[[Path], Any], directory: Path) -> Any:
+    key = directory, (directory / "saved_model.pb").stat().st_mtime_ns
+    if key not in _LOADED:
+        _LOADED[key] = load(directory)
+    return _LOADED[key]
+
+
+@functools.cache
+def _cpu() -> Device:
+    device = connect("cpu")
+    return _Device(**{each.name: getattr(device, each.name) for each in dataclasses.fields(device)})
 
 
 def context(
@@ -24,11 +57,11 @@ def context(
     recorded: bool = True,
 ) -> Context:
     """On the CPU; with the artifacts' own records unless others are given or `recorded` is off."""
-    device = connect("cpu")
+    device = _cpu()
     if recorded:
         record = record or _record(saved_model)
         preprocessor_record = preprocessor_record or _record(preprocessor)
-    return Context(
+    return _Context(
         saved_model,
         preprocessor,
         record,
