@@ -97,7 +97,7 @@ def test_outputs(family: str, models: Any, write: Any, tmp_path: Path) -> None:
         "name": family, "evidence": f"no model_type, but a tensor {words}"
     }  # fmt: skip
     formats = {
-        "gpt": {"format": "OpenAI's pieces of a vector (.npy)", "layout": "openai"},
+        "gpt": {"format": "OpenAI's release in .npy files", "layout": "openai"},
         "gpt2": {"format": "TensorFlow checkpoint", "layout": "tf1"},
     }
     assert formats[family].items() <= record["checkpoint"].items()

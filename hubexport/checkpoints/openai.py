@@ -86,7 +86,7 @@ def open_openai(path: Path) -> TensorSource:
         "n_layer": len(shapes) // len(_layer("", 1)),
     }
     return TensorSource(
-        path, "OpenAI's pieces of a vector (.npy)", "openai", (path, *pieces), tensors,
+        path, "OpenAI's release in .npy files", "openai", (path, *pieces), tensors,
         settings=settings,
     )  # fmt: skip
 

@@ -456,7 +456,7 @@ class TestInspection:
     def test_facts(self, release):
         facts = facts_about(release.parent)
         assert (facts["format"], facts["naming"]) == (
-            "OpenAI's pieces of a vector (.npy)",
+            "OpenAI's release in .npy files",
             "openai",
         )
         assert facts["layout"] == "openai-gpt layout"
