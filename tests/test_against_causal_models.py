@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ import hubexport
 from hubexport.errors import ConfigurationError, TensorMismatchError
 from hubexport.saved_model.record import load_record
 from tests.artifacts import export_encoder
+from tests.forks import ROOT
 from tests.oracles import inputs
 from tests.planned import planned, rewritten
 from tests.tiers import examples
@@ -23,6 +28,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 import torch
+from tokenizers import ByteLevelBPETokenizer
 
 from tests.oracles import causal, saving
 
@@ -215,6 +221,57 @@ def greedily(model: Any, ids: np.ndarray, mask: np.ndarray, count: int) -> np.nd
         ids = np.concatenate([ids, logits.argmax(axis=1)[:, np.newaxis]], axis=1)
         mask = np.pad(mask, [(0, 0), (0, 1)], constant_values=1)
     return ids[:, -count:]
+
+
+def example() -> Any:
+    """examples/generate.py."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "examples" / "generate.py")))
+
+
+def test_the_example(tmp_path: Path) -> None:
+    """Greedily, what transformers writes for texts of different lengths; else one of the best."""
+    model, artifact = lm("GPT2LMHeadModel", tmp_path)
+    generate, texts = example(), [[7, 8, 9, 10], [11, 12], [13]]
+    language_model = artifact.root.lm
+    written = generate.generate(language_model, texts, 6, generate.likeliest)
+    for text, found in zip(texts, written, strict=True):
+        ids = torch.tensor([text])
+        wanted = model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=6,
+            eos_token_id=None,
+        )  # fmt: skip
+        assert found == wanted[0, len(text) :].tolist()
+    drawn = [
+        generate.generate(language_model, texts, 6, generate.top_k(3, seed)) for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2] != written
+    batch = {"input_word_ids": np.array([texts[0] + drawn[2][0]], np.int32)}
+    batch["input_mask"] = np.ones_like(batch["input_word_ids"])
+    with torch.no_grad():
+        logits = model(**causal.arguments(batch), return_dict=True).logits[0].numpy()
+    for place, token in enumerate(drawn[2][0], len(texts[0]) - 1):
+        assert token in np.argsort(logits[place])[-3:]
+
+
+def test_the_example_as_a_program(tmp_path: Path) -> None:
+    """Texts in, texts out, with a tokenizer's files in either form."""
+    lm("GPT2LMHeadModel", tmp_path, vocab_size=300)
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(["Once upon a time there was a time."], 300)
+    (tmp_path / "files").mkdir()
+    trained.save_model(str(tmp_path / "files"))
+    (tmp_path / "one").mkdir()
+    trained.save(str(tmp_path / "one" / "tokenizer.json"))
+    said = [
+        subprocess.run(
+            [sys.executable, str(ROOT / "examples" / "generate.py"), "--tokens=4",
+             f"--encoder={tmp_path / 'out'}", f"--tokenizer={tmp_path / form}", "Once", "a time"],
+            check=True, capture_output=True, text=True,
+        ).stdout.splitlines()
+        for form in ("files", "one")
+    ]  # fmt: skip
+    assert said[0] == said[1]
+    assert said[0][0].startswith("Once") and len(said[0][0]) > len("Once")
 
 
 def test_scores_are_computed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
