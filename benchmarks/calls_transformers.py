@@ -10,7 +10,14 @@ import torch
 from inputs import Inputs
 
 # The classes themselves: importing them is not a part of loading.
-from transformers import AutoModel, BertModel, DistilBertModel, RobertaModel  # noqa: F401
+from transformers import (  # noqa: F401
+    AutoModel,
+    BertModel,
+    DistilBertModel,
+    GPT2Model,
+    OpenAIGPTModel,
+    RobertaModel,
+)
 
 Calls = dict[str, Any]
 
@@ -27,6 +34,7 @@ def load(
         path, attn_implementation="sdpa", dtype=getattr(torch, dtype)
     ).eval()
     vocab_size = model.config.vocab_size
+    model.config.use_cache = False  # causal models would keep keys and values
     has_types = getattr(model.config, "type_vocab_size", 0) > 1
     if compile:
         import torch._inductor.config as inductor

@@ -33,19 +33,22 @@ PRODUCTS = "products"
 _ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1,
             "layer_norm_eps": 1e-5}  # fmt: skip
 MODELS: Mapping[str, tuple[str, Mapping[str, float]]] = {
-    "RoBERTa-base": ("Roberta", _ROBERTA),
-    "DistilBERT": ("DistilBert", {}),
-    LARGE: ("Roberta", {**_ROBERTA, "hidden_size": 1024, "num_hidden_layers": 24,
-                        "num_attention_heads": 16, "intermediate_size": 4096}),
+    "RoBERTa-base": ("RobertaForMaskedLM", _ROBERTA),
+    "DistilBERT": ("DistilBertForMaskedLM", {}),
+    "GPT": ("OpenAIGPTLMHeadModel", {}),
+    "GPT-2": ("GPT2LMHeadModel", {}),
+    "GPT-2 large": ("GPT2LMHeadModel", {"n_embd": 1280, "n_layer": 36, "n_head": 20}),
+    "GPT-2 XL": ("GPT2LMHeadModel", {"n_embd": 1600, "n_layer": 48, "n_head": 25}),
+    LARGE: ("RobertaForMaskedLM", {**_ROBERTA, "hidden_size": 1024, "num_hidden_layers": 24,
+                                   "num_attention_heads": 16, "intermediate_size": 4096}),
 }  # fmt: skip
 """Name -> transformers' class, and its sizes where they are not the defaults."""
 SHAPES = ((1, 128), (8, 128), (32, 128))
 _SAVE = """
 import sys, json, torch, transformers
 torch.manual_seed(0)
-prefix, sizes, out = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
-config = getattr(transformers, prefix + "Config")(**sizes)
-getattr(transformers, prefix + "ForMaskedLM")(config).save_pretrained(out)
+made_by, sizes, out = getattr(transformers, sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
+made_by(made_by.config_class(**sizes)).save_pretrained(out)
 """
 _IMPORT = "from hubexport.lean_tensorflow import lean_tensorflow\nwith lean_tensorflow():\n"
 _IMPORT += "    import tensorflow"
@@ -53,9 +56,9 @@ _IMPORT += "    import tensorflow"
 
 def checkpoint(name: str, directory: Path) -> Path:
     """A model of random weights as transformers saves it."""
-    prefix, sizes = MODELS[name]
+    made_by, sizes = MODELS[name]
     out = directory / f"{name}-checkpoint"
-    run([sys.executable, "-c", _SAVE, prefix, json.dumps(sizes), str(out)])
+    run([sys.executable, "-c", _SAVE, made_by, json.dumps(sizes), str(out)])
     return out
 
 
@@ -139,7 +142,7 @@ def main() -> None:
     if unknown := set(names) - set(MODELS):
         parser.error(f"no such model: {', '.join(sorted(unknown))}")
     if arguments.exports:
-        rows = exports([*names, LARGE], arguments.turns)
+        rows = exports(list(dict.fromkeys([*names, LARGE])), arguments.turns)
     else:
         rows = [
             "| model | tokens | hubexport | times as fast as eager | as compiled | as products |",

@@ -50,7 +50,8 @@ class Place:
 
 
 class Network(Protocol):
-    """A head's network; for functions of its interface, it has methods of their names."""
+    """A head's network; for functions of its interface, it has methods of their names, and
+    `instead`, which gives what optional inputs are where they are left out."""
 
     def __call__(self, inputs: Tensors, outputs: Tensors) -> tuple[tf.Tensor, ...]:
         """The head's outputs.
@@ -183,13 +184,15 @@ class LanguageModel(tf.Module):
     def step(self, inputs: Tensors, outputs: None) -> tuple[tf.Tensor, ...]:
         """Scores of the token after the last [B, V], and what was kept with what there is to keep;
         see `hubexport.networks.decoding.decode`."""
-        c = self.config
-        if (past := inputs.get("past")) is None:
-            batch = tf.shape(inputs["input_word_ids"])[0]
-            heads = [c.num_attention_heads, 0, c.head_size]
-            past = tf.zeros(tf.concat([[c.num_hidden_layers, 2], [batch], heads], axis=0))
-        sequence, present = decode(self.decoder(), inputs, past)
+        sequence, present = decode(self.decoder(), inputs, inputs["past"])
         return self.logits(sequence[:, -1]), present
+
+    def instead(self, inputs: Tensors) -> dict[str, tf.Tensor]:
+        """Nothing that was kept, for the first step."""
+        c, batch = self.config, tf.shape(inputs["input_word_ids"])[0]
+        heads = [c.num_attention_heads, 0, c.head_size]
+        shape = tf.concat([[c.num_hidden_layers, 2], [batch], heads], axis=0)
+        return {"past": tf.zeros(shape)}
 
 
 class DoubleHeads(tf.Module):

@@ -67,7 +67,7 @@ def reusable_encoder(
     and gives `sequence_output`, `pooled_output`, `default` and the list `encoder_outputs`. Each
     head is a sub-object with the same interface plus its own inputs and outputs, and may have
     functions beside it. Inputs that are int64 altogether, as NumPy and tensorflow_text make them,
-    are taken as well.
+    are taken as well, but by functions.
 
     Args:
       parts: the network.
@@ -85,8 +85,7 @@ def reusable_encoder(
         axes = {**dict.fromkeys(INPUTS, interface.lead), **interface.inputs}
         part = _sub_object(head_call, axes, [*parts.variables, *head.variables])
         for function_name, function in interface.functions.items():
-            asked = getattr(head.network, function_name)
-            setattr(part, function_name, _function(call, function, asked))
+            setattr(part, function_name, _function(call, head.network, function_name, function))
         if interface.labels:
             part.labels = TrackableConstant(tf.constant(interface.labels), None)
         setattr(root, name, part)
@@ -146,23 +145,26 @@ def _with_head(call: Callable[..., Tensors], head: HeadParts) -> Any:
     return head_call
 
 
-def _function(call: Callable[..., Tensors], interface: Function, asked: Callable[..., Any]) -> Any:
+def _function(call: Callable[..., Tensors], network: Any, name: str, interface: Function) -> Any:
     """A function beside a head's call, traced: with the encoder's inputs and what the encoder
-    gives for them, or with inputs of its own."""
+    gives for them, or with inputs of its own, in the place of which the network may have others.
+
+    Of int32 only: each trace takes every variable, which for a network of 48 layers is 30 MiB.
+    """
+    asked = getattr(network, name)
     axes = interface.inputs or dict.fromkeys(INPUTS, ENCODER_LEAD)
 
     def ask(inputs: Tensors) -> Tensors:
-        if narrowed := _as_int32(inputs):
-            answers: Tensors = answer(narrowed)
+        if inputs.keys() < axes.keys():  # a call of the one trace, whose graph is large
+            answers: Tensors = answer({**inputs, **network.instead(inputs)})
             return answers
         outputs = None if interface.inputs else call(inputs, training=False)
         return dict(zip(interface.outputs, asked(inputs, outputs), strict=True))
 
     answer = tf.function(ask, autograph=False)
     few = {name: each for name, each in axes.items() if name not in interface.optional}
-    for dtype in (tf.int32, tf.int64):
-        for given in (axes, few) if interface.optional else (axes,):
-            answer.get_concrete_function(_specs(given, dtype))
+    for given in (axes, few) if interface.optional else (axes,):
+        answer.get_concrete_function(_specs(given))
     return answer
 
 
@@ -179,12 +181,9 @@ def _choices(value: tf.Tensor, lead: tf.Tensor) -> tf.Tensor:
 
 def _as_int32(inputs: Tensors) -> Tensors | None:
     """The inputs cast to int32; None where they all are. What is cast is a call of that trace."""
-    if all(tensor.dtype != tf.int64 for tensor in inputs.values()):
+    if all(tensor.dtype == tf.int32 for tensor in inputs.values()):
         return None
-    return {
-        name: tensor if name in FLOATS else tf.cast(tensor, tf.int32)
-        for name, tensor in inputs.items()
-    }
+    return {name: tf.cast(tensor, tf.int32) for name, tensor in inputs.items()}
 
 
 def _specs(inputs: Mapping[str, Axes], dtype: tf.DType = tf.int32) -> dict[str, tf.TensorSpec]:
