@@ -58,7 +58,8 @@ class TransformersModel:
         self._heads = {name: each for group in groups for name, each in group.items()}
         self._interfaces = {name: each.interface for name, each in self._heads.items()}
         state = _state_dict(request.source)
-        state |= _tied(family, state)
+        if request.source.layout != "fairseq":  # whose names are not these any more
+            state |= _tied(family, state)
         config = _config(request, family, state, self._interfaces)
         loader = _Loader(request, config, state)
         prefix = type(config).__name__.removesuffix("Config")
