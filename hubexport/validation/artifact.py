@@ -31,6 +31,7 @@ class LoadedEncoder:
 
     def __init__(self, directory: Path, device: Device, record: Mapping[str, Any] | None = None):
         self.directory, self._device = directory, device
+        self._for_all_shapes: dict[Any, Any] = {}
         self.root = device.load(directory)
         known = INTERFACES if record is None else {**INTERFACES, **heads_of(record)}
         self.heads = {
@@ -49,17 +50,25 @@ class LoadedEncoder:
         """The root for "", or the head or the function of that name."""
         return functools.reduce(getattr, name.split("."), self.root) if name else self.root
 
-    def call(self, name: str, inputs: Mapping[str, np.ndarray], *, training: bool = False) -> Any:
+    def call(
+        self,
+        name: str,
+        inputs: Mapping[str, np.ndarray],
+        *,
+        training: bool = False,
+        run: Callable[..., Any] | None = None,
+    ) -> Any:
         """What the root ("") or a head gives for inputs that may hold more than it takes.
 
         Heads that take several choices for each row get every row as the one choice of its own.
+        `run` is as of `with_rows`; None for the device's.
         """
         import tensorflow as tf
 
         tensors = {
             key: tf.constant(value, tf.int32) for key, value in self.inputs_of(name, inputs).items()
         }
-        return self.with_rows(name, tensors, self._device.run, training)
+        return self.with_rows(name, tensors, run or self._device.run, training)
 
     def with_rows(
         self, name: str, tensors: Mapping[str, Any], run: Callable[..., Any], training: bool = False
@@ -101,12 +110,22 @@ class LoadedEncoder:
 
         Layers are `encoder_outputs[i]`. A head is left out where `inputs` lacks what it takes.
         """
-        outputs = flatten(self.call("", inputs, training=training))
+        outputs = flatten(self.call("", inputs, training=training, run=self._run))
         for name in (*self.heads, *self.functions):
             if self.inputs_of(name, inputs).keys() >= set(self.takes(name)):
-                of_head = flatten(self.call(name, inputs, training=training))
+                of_head = flatten(self.call(name, inputs, training=training, run=self._run))
                 outputs |= {key: value for key, value in of_head.items() if key not in outputs}
         return outputs
+
+    def _run(self, function: Any, tensors: Mapping[str, Any], **keywords: bool) -> Any:
+        """`Device.run`, but of a function that is traced once, and not for each shape anew."""
+        key = (id(function), *keywords.items())
+        if key not in self._for_all_shapes:
+            self._for_all_shapes[key] = self._device.for_all_shapes(function, tensors, keywords)
+        traced = self._for_all_shapes[key]
+        if traced is None:
+            return self._device.run(function, tensors, **keywords)
+        return self._device.run(traced, tensors)
 
 
 def heads_of(record: Mapping[str, Any]) -> dict[str, Interface]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,43 @@ class Device:
         )
         with self.placed():
             return tf.saved_model.load(str(directory), options=options)
+
+    def for_all_shapes(
+        self, function: Any, tensors: Mapping[str, Any], keywords: Mapping[str, Any]
+    ) -> Any:
+        """A function of tensors such as these, of any size, that calls a restored one.
+
+        Called eagerly, the restored one is traced for every shape that it has not seen.
+
+        Returns:
+          None where it must be called itself: a strategy has its own way, and what was traced for
+          certain sizes would not be refused others here, as it is in a call.
+        """
+        import tensorflow as tf
+
+        call = getattr(function, "__call__", function)  # noqa: B004  of a restored object
+        taken = [
+            spec
+            for trace in getattr(call, "concrete_functions", ())
+            for spec in tf.nest.flatten(trace.structured_input_signature)
+            if isinstance(spec, tf.TensorSpec)
+        ]
+        any_size = all(spec.shape.rank and {*spec.shape} == {None} for spec in taken)
+        if self.strategy is not None or not taken or not any_size:
+            return None
+        specs = {
+            name: tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)
+            for name, tensor in tensors.items()
+        }
+        traced = tf.function(
+            lambda given: function(given, **keywords), input_signature=[specs], autograph=False
+        )
+        try:
+            with self.placed():
+                traced.get_concrete_function()
+        except Exception:
+            return None
+        return traced
 
     def run(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """Calls a restored function; under a strategy, on its first replica, compiled there."""
