@@ -7,12 +7,14 @@
 
 Random weights of the true sizes, saved by transformers. Contenders are processes, one of which
 computes at a time: ours, the same network on PyTorch, eager and compiled with frozen weights, and
-the network's matrix products alone on TensorFlow, which is as fast as ours could be.
+the network's matrix products alone on TensorFlow, which is as fast as ours could be; and of GPT-2,
+where it is installed (`pip install keras-hub`), keras-hub's.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import shutil
 import statistics
@@ -30,6 +32,7 @@ from hubexport import load_record
 HERE = Path(__file__).parent
 LARGE = "RoBERTa-large"
 PRODUCTS = "products"
+KERAS_HUB = "keras_hub"
 _ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1,
             "layer_norm_eps": 1e-5}  # fmt: skip
 MODELS: Mapping[str, tuple[str, Mapping[str, float]]] = {
@@ -111,15 +114,20 @@ def speeds(name: str, turns: int, seconds: float) -> list[str]:
             "compiled": ["transformers", str(source), "compile=1"],
             PRODUCTS: ["products", str(sizes(out))],
         }
+        peers = ["eager", "compiled", PRODUCTS]
+        if MODELS[name][0].startswith("GPT2") and importlib.util.find_spec("keras_hub"):
+            commands[KERAS_HUB] = ["keras_hub", str(sizes(out))]
+            peers.append(KERAS_HUB)
         contenders = {}
         try:
             contenders |= {each: Contender(command) for each, command in commands.items()}
             for shape in SHAPES:
                 found = in_turn(contenders, Task("encoder", *shape), turns, seconds)
                 cells = [name, f"{shape[0]} x {shape[1]}", f"{found[OURS].median * 1e3:,.1f} ms"]
-                for other in ("eager", "compiled", PRODUCTS):
+                for other in peers:
                     low, middle, high = ratio(found[OURS], found[other])
                     cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
+                cells += ["-"] * (KERAS_HUB not in peers)
                 rows.append(f"| {' | '.join(cells)} |")
                 print(rows[-1], flush=True)
             loads = [each.facts["load"] for each in contenders.values()]
@@ -145,8 +153,9 @@ def main() -> None:
         rows = exports(list(dict.fromkeys([*names, LARGE])), arguments.turns)
     else:
         rows = [
-            "| model | tokens | hubexport | times as fast as eager | as compiled | as products |",
-            "| --- | --- | --- | --- | --- | --- |",
+            "| model | tokens | hubexport | times as fast as eager | as compiled | as products "
+            "| as keras-hub |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
         ]
         for name in names:
             rows += speeds(name, arguments.turns, arguments.seconds)

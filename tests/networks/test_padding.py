@@ -329,7 +329,7 @@ def test_fine_tuning_takes_the_same_course(pair: Callable[..., Pair]) -> None:
     for padding, path in both.paths.items():
         layer = hub.KerasLayer(str(path), trainable=True)
         losses[padding] = []
-        for _ in range(10):
+        for _ in range(20):
             with tf.GradientTape() as tape:
                 pooled = layer(inputs, training=True)["pooled_output"]
                 loss = tf.reduce_mean(tf.square(pooled - targets))

@@ -197,7 +197,7 @@ PLANTED: dict[str, tuple[str, Plant, set[str], str]] = {
         "classifier_logits",
     ),
 }  # fmt: skip
-"""Fault -> class, what is planted, the gates that fail, and what any of them says."""
+"""Fault -> class, what is planted, the gates that are run and fail, and what any of them says."""
 
 
 @pytest.mark.parametrize("fault", PLANTED)
@@ -209,7 +209,9 @@ def test_faults_of_the_network(
     with monkeypatch.context() as patch:
         plant(patch)
         hubexport.export_encoder(checkpoint=of.checkpoint, export_path=tmp_path / "encoder")
-    report = validated(tmp_path / "encoder", of.reference, GATES)
+    report = validated(
+        tmp_path / "encoder", of.reference, [each for each in GATES if each in expected]
+    )
     assert failing(report) == expected
     assert said in "\n".join(failures(report, gate) for gate in expected)
 
