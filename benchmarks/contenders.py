@@ -2,7 +2,7 @@
 
 python contenders.py KIND PATH [OPTION=VALUE ...]
 
-KIND is `saved_model`, `transformers`, `products` or `keras_hub`. The first line that it writes says how long
+KIND is `saved_model`, `transformers`, `products` or `keras_hub`. The first line says how long
 loading took and the first call, the peak of resident memory after it, and which calls it can do.
 Then it reads lines of JSON from standard input and answers each with one:
 `{"rows": B, "tokens": S, "padding": share, "call": "encoder", "runs": n}` -> `{"seconds": [...]}`.
