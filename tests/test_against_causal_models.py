@@ -20,6 +20,7 @@ from hubexport.errors import ConfigurationError, TensorMismatchError
 from hubexport.saved_model.record import load_record
 from tests.artifacts import export_encoder
 from tests.forks import ROOT
+from tests.material import material
 from tests.oracles import inputs
 from tests.planned import planned, rewritten
 from tests.tiers import examples
@@ -28,6 +29,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 import torch
+import transformers
 from tokenizers import ByteLevelBPETokenizer
 
 from tests.oracles import causal, saving
@@ -221,6 +223,18 @@ def greedily(model: Any, ids: np.ndarray, mask: np.ndarray, count: int) -> np.nd
         ids = np.concatenate([ids, logits.argmax(axis=1)[:, np.newaxis]], axis=1)
         mask = np.pad(mask, [(0, 0), (0, 1)], constant_values=1)
     return ids[:, -count:]
+
+
+def test_a_trained_model(tmp_path: Path) -> None:
+    """Weights that are not random, of a GPT-2 of four layers."""
+    checkpoint = material("checkpoints/hf_gpt_capp")
+    export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
+    model = transformers.GPT2LMHeadModel.from_pretrained(checkpoint, attn_implementation="eager")
+    kinds = inputs.kinds(model.config.vocab_size, 60, 0)
+    artifact = Artifact(tmp_path / "out")
+    for batch in kinds.values():
+        batch["lm_positions"] = batch["masked_lm_positions"]
+        assert_same(artifact(batch), causal.expected_outputs(model.eval(), batch), batch)
 
 
 def example() -> Any:
