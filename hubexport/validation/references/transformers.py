@@ -125,7 +125,8 @@ class TransformersModel:
             for name, interface in self._interfaces.items():
                 if POSITIONS in inputs or not interface.inputs:
                     of_head = self._of_head(name, arguments, inputs, encoded, pooled)
-                    found = {**of_head, **found}  # two heads may give what is the same
+                    # Two heads may give what is the same.
+                    found |= {key: value for key, value in of_head.items() if key not in found}
         outputs = {name: value.float().numpy() for name, value in found.items()}
         if self._pool_sentences is not None:
             outputs["sentence_embedding"] = self._pool_sentences(
