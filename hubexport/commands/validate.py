@@ -75,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_boolean(
         parser, "throughput", False,
-        "whether to measure also how many sequences per second the encoder processes",
+        "whether to measure also how many sequences per second the encoder processes: without "
+        "padding, and with the lengths of questions, sentences and paragraphs",
     )  # fmt: skip
     add_boolean(
         parser,
@@ -162,12 +163,20 @@ def _throughput(arguments: argparse.Namespace) -> None:
     """Measures, prints, and writes into the record where that is asked for."""
     from hubexport.validation.throughput import add_throughput, measure_throughput
 
-    measured = measure_throughput(arguments.saved_model, arguments.device)
-    rate, size = measured["sequences_per_second"], measured["batch_size"]
+    measured = measure_throughput(arguments.saved_model, arguments.device, show_progress=True)
+    full, *padded = measured
+    rate, size = full["sequences_per_second"], full["batch_size"]
+    length = full["sequence_length"]
     print(
-        f"throughput   {rate:,.1f} sequences of {measured['sequence_length']} tokens a second, in "
-        f"batches of {size} ({measured['slowest']:,.1f} to {measured['fastest']:,.1f})"
+        f"throughput   {rate:,.1f} sequences of {length} tokens a second, in "
+        f"batches of {size} ({full['slowest']:,.1f} to {full['fastest']:,.1f})"
     )
+    print(f"{'':13}{f'padded to {length} tokens':22}{'batch':>7}{'tokens':>9}{'a second':>11}")
+    for each in padded:
+        print(
+            f"{'':13}{each['texts']:22}{each['batch_size']:7}{each['tokens_per_text']:9.1f}"
+            f"{each['sequences_per_second']:11,.1f}"
+        )
     if arguments.update_record:
         add_throughput(arguments.saved_model, measured)
 

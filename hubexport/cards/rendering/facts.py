@@ -13,7 +13,12 @@ from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Architecture, Dataset, Paper
 from hubexport.cards.rendering import pooling
 from hubexport.cards.rendering.heads import HeadFacts, heads_of
-from hubexport.cards.rendering.measured import Validation, validations
+from hubexport.cards.rendering.measured import (
+    Throughput,
+    Validation,
+    throughputs,
+    validations,
+)
 from hubexport.cards.rendering.platforms import Platform
 from hubexport.cards.schema import CollectionCard, EncoderCard, Model, PreprocessorCard
 from hubexport.tokenizers.conventions import CONVENTIONS
@@ -88,6 +93,11 @@ class Facts:
     def validations(self) -> list[Validation]:
         """What was measured, one for each device."""
         return validations(self.record)
+
+    @property
+    def throughputs(self) -> list[Throughput]:
+        """How fast it was found to be."""
+        return throughputs(self.record)
 
     @property
     def source_files(self) -> list[tuple[str, Mapping[str, Any]]]:

@@ -51,6 +51,42 @@ class Validation:
         return ", ".join([str(self.entry["hardware"]), *programs])
 
 
+@dataclass(frozen=True)
+class Throughput:
+    """One figure of `hubexport validate --throughput`.
+
+    Attributes:
+      where: device, hardware, program, and the day.
+      sequences: what they are, in words.
+      batch_size: of the inputs.
+      per_second: sequences, of the median run.
+    """
+
+    where: str
+    sequences: str
+    batch_size: int
+    per_second: float
+
+
+def throughputs(record: Mapping[str, Any]) -> list[Throughput]:
+    """The entries of a record's `throughput`, in its order."""
+    return [_throughput(entry) for entry in record.get("throughput") or []]
+
+
+def _throughput(entry: Mapping[str, Any]) -> Throughput:
+    versions = entry.get("versions") or {}
+    programs = [f"{name} {version}" for name, version in sorted(versions.items())]
+    where = [str(entry["device"]).upper(), str(entry["hardware"]), *programs]
+    if created := entry.get("created"):
+        where.append(str(created)[:10])
+    length, texts = entry["sequence_length"], entry.get("texts")
+    sequences = f"{length} tokens, without padding"
+    if texts:
+        sequences = f"{texts}, {entry['tokens_per_text']:.1f} tokens on average, padded to {length}"
+    rate = entry["sequences_per_second"]
+    return Throughput(", ".join(where), sequences, entry["batch_size"], rate)
+
+
 def validations(record: Mapping[str, Any]) -> list[Validation]:
     """The entries of a record's `validation`, newest first."""
     entries = sorted(

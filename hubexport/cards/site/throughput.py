@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -29,11 +30,18 @@ class _Setting:
     hardware: str
     batch_size: int
     sequence_length: int
+    texts: str = ""
+    tokens_per_text: float = 0.0
+    skips_padding: bool = False
 
     def __str__(self) -> str:
+        where = f"{self.hardware} ({self.device.upper()}), batches of {self.batch_size}"
+        if not self.texts:
+            return f"{where} sequences of {self.sequence_length} tokens"
+        padding = "skipped" if self.skips_padding else "computed"
         return (
-            f"{self.hardware} ({self.device.upper()}), batches of {self.batch_size} sequences "
-            f"of {self.sequence_length} tokens"
+            f"{where} {self.texts} of {significant(self.tokens_per_text)} tokens, padded to "
+            f"{self.sequence_length}, padding {padding}"
         )
 
 
@@ -63,13 +71,20 @@ def _rates(summary: Summary) -> Iterable[tuple[_Setting, float]]:
     for entry in summary.record.get("throughput") or []:
         rate = entry.get("sequences_per_second")
         if rate and rate > 0:
-            found[_setting(entry)] = rate
+            found[_setting(entry, summary.record)] = rate
     return found.items()
 
 
-def _setting(entry: Any) -> _Setting:
-    return _Setting(
+def _setting(entry: Any, record: Any) -> _Setting:
+    setting = _Setting(
         entry["device"], entry["hardware"], entry["batch_size"], entry["sequence_length"]
+    )
+    if not (texts := entry.get("texts")):
+        return setting
+    # What they take depends on how padding is treated, not on sizes alone.
+    skips = (record.get("architecture") or {}).get("padding") == "skip"
+    return dataclasses.replace(
+        setting, texts=texts, tokens_per_text=entry["tokens_per_text"], skips_padding=skips
     )
 
 

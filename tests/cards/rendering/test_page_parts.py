@@ -120,6 +120,31 @@ class TestValidation:
         assert "Validation" not in page()
 
 
+def test_throughput(catalogue: Catalogue, basic: Mapping[str, Any]) -> None:
+    """Of full sequences and of texts; nothing where nothing was measured."""
+    card = catalogue.encoders[BERT]
+    full = {
+        "device": "cpu", "hardware": "Some | CPU", "batch_size": 8, "sequence_length": 128,
+        "sequences_per_second": 1234.56, "versions": {"tensorflow": "2.20.0"},
+        "created": "2026-11-30T05:00:00Z",
+    }  # fmt: skip
+    texts = {
+        **full, "batch_size": 32, "texts": "questions", "tokens_per_text": 14.6,
+        "sequences_per_second": 9.876,
+    }  # fmt: skip
+    for each in FORMATS.values():
+        record = {**enlarged(basic["encoder"], card), "throughput": [full, texts]}
+        text = "\n".join(markdown(each.page(card, catalogue, {BERT: record}, ADDRESSES)))
+        rows = text.split("## Throughput")[1].split("\n## ")[0]
+        where = "CPU, Some \\| CPU, tensorflow 2.20.0, 2026-11-30"
+        assert f"| {where} | 128 tokens, without padding | 8 | 1,234.6 |" in rows
+        padded = "questions, 14.6 tokens on average, padded to 128"
+        assert f"| {where} | {padded} | 32 | 9.9 |" in rows
+        del record["throughput"]
+        files = each.page(card, catalogue, {BERT: record}, ADDRESSES)
+        assert "Throughput" not in "\n".join(markdown(files))
+
+
 def test_each_item_has_its_line(catalogue: Catalogue, basic: Mapping[str, Any]) -> None:
     card = catalogue.encoders[BERT]
     record = {**enlarged(basic["encoder"], card), "validation": [validation()]}

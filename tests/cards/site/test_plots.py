@@ -80,6 +80,33 @@ class TestThroughput:
         plots = throughput_plots(grid(records))
         assert [len(plot.rows) for plot in plots] == [23, 23]
 
+    def test_figures_of_texts_are_not_mixed_with_those_of_full_batches(self) -> None:
+        records = material.records()
+        for record in records.values():
+            for entry in list(record["throughput"]):
+                texts = {"texts": "sentences", "tokens_per_text": 33.3, "sequences_per_second": 7e6}
+                record["throughput"].append({**entry, **texts})
+        plots = throughput_plots(grid(records))
+        full = throughput_plots(grid(material.records()))
+        of_texts = [plot for plot in plots if "sentences" in plot.title]
+        assert [plot.title for plot in plots if plot not in of_texts] == [p.title for p in full]
+        assert [plot.rows for plot in plots if plot not in of_texts] == [p.rows for p in full]
+        assert len(of_texts) == len(full)
+        for plot in of_texts:
+            assert "sentences of 33.3 tokens, padded to 128, padding computed" in plot.title
+            assert {row[2] for row in plot.rows} == {"7,000,000"}
+
+    def test_models_that_skip_padding_are_not_compared_with_others(self) -> None:
+        records = material.records()
+        for number, record in enumerate(records.values()):
+            record["architecture"]["padding"] = ("skip", "compute")[number % 2]
+            record["throughput"] = [
+                {**entry, "texts": "questions", "tokens_per_text": 14.6}
+                for entry in record["throughput"][:1]
+            ]
+        titles = [plot.title for plot in throughput_plots(grid(records))]
+        assert [title.rpartition(" ")[2] for title in titles] == ["computed", "skipped"]
+
     def test_figures_that_no_logarithm_has_are_left_out(self) -> None:
         records = material.records()
         records[material.small_handle(2, 128)]["throughput"][0]["sequences_per_second"] = 0
