@@ -161,7 +161,7 @@ def test_published_model(tmp_path: Path) -> None:
 
 
 def test_a_configuration_that_is_in_the_shapes(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of the published model: there is no file to record."""
+    """As for the published model, no file is recorded, since none is needed."""
     shapes = {"vocab_size": 50, "n_positions": 12, "n_embd": 16, "n_layer": 2}
     monkeypatch.setattr(openai_config, "_PUBLISHED", shapes)
     monkeypatch.setattr(openai_config, "_PUBLISHED_HEADS", 2)

@@ -186,6 +186,10 @@ class Family(abc.ABC):
             "dropout_places": self.dropout_places(),
         }
 
+    def embedding_dropout(self) -> float:
+        """Rate of dropout behind the embeddings."""
+        return self.config.hidden_dropout_prob
+
     def layer_dropout(self) -> tuple[float, float]:
         """Rates of dropout behind a block's attention and behind its feed-forward layer."""
         return self.config.hidden_dropout_prob, self.config.hidden_dropout_prob
@@ -194,5 +198,5 @@ class Family(abc.ABC):
         """How many times the network drops elements out, with `training=True`."""
         c = self.config
         in_block = (*self.layer_dropout(), c.attention_probs_dropout_prob)
-        embeddings = 1 if c.hidden_dropout_prob else 0
+        embeddings = 1 if self.embedding_dropout() else 0
         return embeddings + c.num_hidden_layers * sum(rate > 0 for rate in in_block)

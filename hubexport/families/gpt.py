@@ -63,12 +63,9 @@ class Gpt(Family):
     def spelling(self, source: TensorSource) -> Names:
         return GptNames(source) if source.layout == "hugging_face" else OpenAINames()
 
-    def dropout_places(self) -> int:
-        """As of `Family`; that of the embeddings has a rate of its own."""
-        c = self.config
-        in_block = (*self.layer_dropout(), c.attention_probs_dropout_prob)
-        embeddings = 1 if c.embedding_dropout else 0
-        return embeddings + c.num_hidden_layers * sum(rate > 0 for rate in in_block)
+    def embedding_dropout(self) -> float:
+        rate = self.config.embedding_dropout_prob
+        return super().embedding_dropout() if rate is None else rate
 
     # fmt: off
     def encoder(self) -> list[Part]:
@@ -153,14 +150,12 @@ class Gpt(Family):
         ("embeddings/word_embeddings", "embeddings/word_embeddings"),
     )
 
-    other_heads: ClassVar[Mapping[str, re.Pattern[str]]] = {}
-
     def network(self, variables: Variables) -> Encoder:
         from hubexport.networks.embeddings import GptEmbeddings
         from hubexport.networks.transformer import Encoder, Stack, causal_state
 
         c = self.config
-        embeddings = GptEmbeddings(c, variables, c.embedding_dropout)
+        embeddings = GptEmbeddings(c, variables, self.embedding_dropout())
         stack = Stack(variables, self.blocks())
         return Encoder(c, embeddings, stack, causal_state, self.last_norm(variables))
 

@@ -25,11 +25,6 @@ class GptConfig(EncoderConfig):
     scale_attn_weights: bool = True
     scale_attn_by_inverse_layer_idx: bool = False
 
-    @property
-    def embedding_dropout(self) -> float:
-        rate = self.embedding_dropout_prob
-        return self.hidden_dropout_prob if rate is None else rate
-
 
 def read_gpt(
     configuration: Configuration, overridden: Collection[str], *, activation_key: str

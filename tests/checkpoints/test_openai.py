@@ -443,7 +443,7 @@ class TestShapes:
         assert f"found: model/pe {shape}, expected [" in refusal(release)
 
     def test_another_order(self, release):
-        """GPT-2's names sort differently; a norm before its layer is no order of the release."""
+        """GPT-2's names sort differently: the release never lists a norm before its layer."""
         listed = json.loads(release.read_text())
         release.write_text(json.dumps(listed[:2] + listed[6:8] + listed[2:6] + listed[8:]))
         assert "the list of shapes is not a GPT's" in refusal(release)
