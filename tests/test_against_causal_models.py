@@ -129,6 +129,7 @@ def test_every_class(name: str, padding: str, tmp_path: Path) -> None:
     assert record["conventions"] == {
         "padding_side": "any", "causal": True, "ignored_inputs": ["input_type_ids"],
         "layer_scale": "residual" if is_gpt2 else "normalized", "dropout_places": 1 + 3 * 3,
+        "optional_inputs": {},
     }  # fmt: skip
     assert record["pooler"]["pooled_output"] == "lasttoken"
     for batch in batches().values():

@@ -116,6 +116,12 @@ def choose_heads(
         )
     weights = {name: known[name] for name in known if name in wanted}
     left_out = {f"head: {name}": known[name] for name in possible if name not in weights}
+    for name, head in heads.items():
+        companions = tuple(family.names.weights(head.companions))
+        if name in weights:
+            weights[name] += companions
+        elif companions:
+            left_out[f"of no use without the head {name}"] = companions
     encoders_own = family.poolers("").get("checkpoint")
     if encoders_own is not None and family.names.knows(encoders_own):
         left_out["pooler, not chosen"] = tuple(family.names.weights([encoders_own]))

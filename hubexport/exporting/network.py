@@ -29,9 +29,11 @@ def build(job: Job) -> tuple[tf.train.Checkpoint, dict[str, Any]]:
     for name, head in heads.heads.items():
         before = variables.made().keys()
         network = heads.build(name, family, variables, encoder, pooled_output)
-        built[name] = HeadParts(head.interface, network, added(before))
+        encoder_of_head = getattr(network, "encoder", None)
+        built[name] = HeadParts(head.interface, network, added(before), encoder_of_head)
     if unused := variables.unused():
         raise RuntimeError(f"the network has no use for {unused}: table and network disagree")
     default = pooler.sentence_embedding() if pooler.default else None
-    parts = EncoderParts(encoder, pooled_output, default, built, own)
+    optional = family.optional_inputs()
+    parts = EncoderParts(encoder, pooled_output, default, built, own, optional)
     return reusable_encoder(parts, job.tokenizer.attributes())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hubexport.checkpoints.source import TensorSource
 from hubexport.errors import ConfigurationError, UsageError
 from hubexport.families.configuration import Configuration
-from hubexport.families.heads import Head, output_layer
+from hubexport.families.heads import Head, OptionalInput, output_layer
 from hubexport.families.labels import Labels, read_labels
 from hubexport.families.names import Names
 from hubexport.families.tensor_map import Name, Part
@@ -101,7 +101,7 @@ class Family(abc.ABC):
                 [("found, and possible", text) for text in wrong],
                 "pass another value, or none.",
             )
-        if c.hidden_size % c.num_attention_heads:
+        if not c.heads_fit:
             raise ConfigurationError(
                 "the hidden size is not a multiple of the number of attention heads",
                 [
@@ -166,6 +166,10 @@ class Family(abc.ABC):
         """The heads that checkpoints may hold, by the name of the sub-object."""
         return {}
 
+    def optional_inputs(self) -> Mapping[str, OptionalInput]:
+        """Inputs beside the usual ones that the network can do without; one at a time is given."""
+        return {}
+
     @abc.abstractmethod
     def network(self, variables: Variables) -> Encoder:
         """The network, its variables taken from `variables` by name."""
@@ -184,6 +188,7 @@ class Family(abc.ABC):
             "ignored_inputs": list(self.ignored_inputs),
             "layer_scale": self.layer_scale,
             "dropout_places": self.dropout_places(),
+            "optional_inputs": {n: each.record() for n, each in self.optional_inputs().items()},
         }
 
     def embedding_dropout(self) -> float:

@@ -73,8 +73,49 @@ class Function:
         )
 
 
-FLOATS = ("past",)
-"""Inputs of functions that are float32."""
+LANGUAGES, MEMORY, NEW_MEMORY = "input_language_ids", "mems", "new_mems"
+"""Names of inputs that some encoders take beside the usual ones, and what is given for one."""
+
+FLOATS = ("past", MEMORY)
+"""Inputs that are float32."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionalInput:
+    """What an encoder, and with it every head, takes beside its usual inputs and can do without.
+
+    Attributes:
+      purpose: what it is, for sentences: "`mems` is ...".
+      axes: of its shape.
+      limit: values are integers from 0 to below it; None for float32.
+      outputs: what is given only where it is, float32, by name.
+    """
+
+    purpose: str
+    axes: Axes
+    limit: int | None = None
+    outputs: Mapping[str, Axes] = dataclasses.field(default_factory=dict)
+
+    def of_lead(self, lead: Axes) -> Axes:
+        """Its axes for a head whose inputs have these in the place of [B, S]."""
+        replaced: Mapping[Axis, Axes] = {"B": lead[:-1], "S": lead[-1:]}
+        return tuple(each for axis in self.axes for each in replaced.get(axis, (axis,)))
+
+    def record(self) -> dict[str, Any]:
+        """As the record holds it."""
+        return {
+            "purpose": self.purpose,
+            "dtype": "float32" if self.limit is None else "int32",
+            "shape": list(self.axes),
+            "limit": self.limit,
+            "outputs": _floats(self.outputs),
+        }
+
+    @classmethod
+    def of_record(cls, fields: Mapping[str, Any]) -> OptionalInput:
+        """Back from the record; raises as `Interface.of_record`."""
+        outputs = _axes(fields["outputs"])
+        return cls(fields["purpose"], tuple(fields["shape"]), fields["limit"], outputs)
 
 
 def _sized(shapes: Mapping[str, Axes], sizes: Mapping[str, int]) -> dict[str, Axes]:
@@ -105,6 +146,8 @@ class Interface:
       problem_type: transformers' "regression", "single_label_classification" or
         "multi_label_classification", where declared.
       functions: what else its sub-object can be asked, by name.
+      encodes: whether it runs the encoder in a way of its own, so that what else it gives is not
+        what the root gives.
     """
 
     title: str
@@ -117,6 +160,7 @@ class Interface:
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
     functions: Mapping[str, Function] = dataclasses.field(default_factory=dict)
+    encodes: bool = False
 
     def sized(self, **sizes: int) -> Interface:
         """The same with numbers in the place of letters, V or K say."""
@@ -141,6 +185,7 @@ class Interface:
             "labels": list(self.labels) or None,
             "problem_type": self.problem_type,
             "functions": {name: each.record() for name, each in self.functions.items()},
+            "encodes": self.encodes,
         }
 
     @classmethod
@@ -163,6 +208,7 @@ class Interface:
             functions={  # which older records do not have
                 name: Function.of_record(each) for name, each in fields.get("functions", {}).items()
             },
+            encodes=fields.get("encodes", False),
         )
 
 
@@ -316,6 +362,7 @@ class Head:
       activation: of its own hidden layer, if it has one; "" for the network's.
       pooling: of `hubexport.networks.pooling.POOLINGS`, what it reads where it has no pooler.
       carried: whether the checkpoint has it, for heads without weights of their own.
+      companions: weights that checkpoints hold with or without the head, and that it alone needs.
       refused: why this model's cannot be exported, "" where it can.
       doubt: what its users should know of it, a sentence for the record's warnings.
     """
@@ -328,6 +375,7 @@ class Head:
     activation: str = ""
     pooling: str = "cls"
     carried: bool = False
+    companions: tuple[Part, ...] = ()
     refused: str = ""
     doubt: str = ""
 

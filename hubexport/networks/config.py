@@ -55,6 +55,11 @@ class EncoderConfig:
     def head_size(self) -> int:
         return self.hidden_size // self.num_attention_heads
 
+    @property
+    def heads_fit(self) -> bool:
+        """Whether attention heads can be of their size."""
+        return self.hidden_size % self.num_attention_heads == 0
+
     def out_of_bounds(self) -> list[str]:
         """Values that no network can be made with, each with what would be possible."""
         fractions = ("layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob")

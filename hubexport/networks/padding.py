@@ -99,7 +99,8 @@ class Index(NamedTuple):
     Position first: positions that no text uses then shorten the leading dimension.
 
     Attributes:
-      columns: positions that any text has a token at, [S'].
+      columns: positions from the first to the last that any text has a token at, [S']: what is
+        between two of them in a text is as far apart as it was.
       ranks: column of each position, where it has one; [S].
       tokens: numbers of what is computed, [T].
       slots: row of each position of the columns, any where there is no token; [S', B].
@@ -116,7 +117,8 @@ class Index(NamedTuple):
 def tokens_only(mask: tf.Tensor) -> Index:
     """Of a mask [B, S], the rows that are tokens."""
     is_token = tf.transpose(tf.not_equal(mask, 0))  # [S, B]
-    used = tf.reduce_any(is_token, axis=1)  # [S]
+    at = tf.cast(tf.reduce_any(is_token, axis=1), tf.int32)
+    used = tf.logical_and(tf.cumsum(at) > 0, tf.cumsum(at, reverse=True) > 0)  # [S]
     flat = tf.reshape(is_token, [-1])
     columns, tokens = _where(used), _where(flat)
     ranks = tf.cumsum(tf.cast(used, tf.int32)) - 1
@@ -180,6 +182,7 @@ class TokensOnly:
         column = tf.expand_dims(tf.gather(index.ranks, positions), 1)  # [T, 1]
         return {
             "mask": tf.transpose(tf.gather(tf.transpose(mask), index.columns)),
+            "columns": index.columns,
             "tokens": index.tokens,
             "positions": positions,
             "places": index.places,

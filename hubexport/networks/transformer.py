@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -82,11 +82,21 @@ class Stack:
             (functions[make], _asked_for(make, variables, scope)) for make, scope in blocks
         ]
 
-    def __call__(self, x: tf.Tensor, state: State, training: bool) -> Iterator[tf.Tensor]:
-        """The output of each block, rows [N, H]."""
-        for block, weights in self._blocks:
+    def __call__(
+        self, x: Any, state: State, training: bool, each: Sequence[State] = ()
+    ) -> Iterator[Any]:
+        """The output of each block, rows [N, H].
+
+        Args:
+          x: rows, or whatever blocks take and give.
+          state: of all blocks.
+          training: whether dropout is active.
+          each: what each block has beside that; none for nothing.
+        """
+        nothing: Sequence[State] = [{}] * len(self._blocks)
+        for (block, weights), own in zip(self._blocks, each or nothing, strict=True):
             values = {name: tf.convert_to_tensor(weight) for name, weight in weights.items()}
-            x = block(x, dict(state), values, training)
+            x = block(x, {**state, **own}, values, training)
             yield x
 
     def remembering(
@@ -177,6 +187,18 @@ def causal_state(state: State) -> State:
     return {**state, "bias": causal_bias(state["mask"])}
 
 
+class Encoded(NamedTuple):
+    """What an encoder gives.
+
+    Attributes:
+      layers: the outputs of every block, float32 [B, S, H] each.
+      others: what is given for optional inputs, and for heads with an encoder of their own.
+    """
+
+    layers: list[tf.Tensor]
+    others: Mapping[str, tf.Tensor]
+
+
 class Encoder(tf.Module):
     """A stack of blocks over embeddings.
 
@@ -202,20 +224,18 @@ class Encoder(tf.Module):
 
     def __call__(
         self, inputs: Mapping[str, tf.Tensor], training: bool, *, portable: bool = False
-    ) -> list[tf.Tensor]:
+    ) -> Encoded:
         """The outputs of every block, the last one's normalized where the network ends so.
 
         Args:
-          inputs: int32 [B, S] tensors of the keys in `INPUTS`.
+          inputs: int32 [B, S] tensors of the keys in `INPUTS`, and of the family's optional ones
+            those that are given.
           training: whether dropout is active.
           portable: whether the graph must do without operations that converters do not know.
-
-        Returns:
-          One float32 [B, S, H] per block.
         """
         state = self.state(self.layout.state(inputs, portable=portable))
         x = self.embeddings(inputs, state, training)
         rows = list(self.blocks(x, state, training))
         if self.last is not None:
             rows[-1] = self.last(rows[-1])
-        return [self.layout.sequence(each, state) for each in rows]
+        return Encoded([self.layout.sequence(each, state) for each in rows], {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -16,12 +16,25 @@ import tensorflow as tf
 # tensor again when loaded; a variable of strings would have to be trained, placed and initialized.
 from tensorflow.python.eager.polymorphic_function.saved_model_utils import TrackableConstant
 
-from hubexport.families.heads import ENCODER_LEAD, FLOATS, Axes, Function, Interface
+from hubexport.families.heads import (
+    ENCODER_LEAD,
+    FLOATS,
+    Axes,
+    Function,
+    Interface,
+    OptionalInput,
+)
 from hubexport.networks.heads import Network
 from hubexport.networks.pooling import Pooling
-from hubexport.networks.transformer import INPUTS, Encoder
+from hubexport.networks.transformer import INPUTS, Encoded, Encoder
 
 Tensors = dict[str, Any]
+
+
+class Encode(Protocol):
+    """As `Encoder`."""
+
+    def __call__(self, inputs: Tensors, training: bool, *, portable: bool = False) -> Encoded: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +45,13 @@ class HeadParts:
       interface: what it is called with and gives.
       network: gives its outputs.
       variables: its own.
+      encoder: runs the encoder in the head's way, given all inputs; None for the root's.
     """
 
     interface: Interface
     network: Network
     variables: Sequence[tf.Variable]
+    encoder: Encode | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +64,7 @@ class EncoderParts:
       default: pooling behind `default`; None where that is `pooled_output`.
       heads: by the name of their sub-object.
       variables: the encoder's own, poolings included.
+      optional: inputs that it can do without.
     """
 
     encoder: Encoder
@@ -56,6 +72,7 @@ class EncoderParts:
     default: Pooling | None
     heads: Mapping[str, HeadParts]
     variables: Sequence[tf.Variable]
+    optional: Mapping[str, OptionalInput]
 
 
 def reusable_encoder(
@@ -73,37 +90,43 @@ def reusable_encoder(
       parts: the network.
       attributes: what else the root carries: assets, `do_lower_case`.
     """
-    call = _encoding(parts)
+    call = _encoding(parts, parts.encoder)
     # TensorFlow Serving and converters take signatures.
-    served = _encoding(parts, portable=True) if parts.encoder.layout.chooses else call
+    chooses = parts.encoder.layout.chooses
+    served = _encoding(parts, parts.encoder, portable=True) if chooses else call
     axes = dict.fromkeys(INPUTS, ENCODER_LEAD)
-    root = _sub_object(call, axes, parts.variables)
+    root = _sub_object(call, axes, parts.variables, _optional(parts, ENCODER_LEAD))
     signatures = {"serving_default": _signature(served, axes, without="encoder_outputs")}
     for name, head in parts.heads.items():
         interface = head.interface
-        head_call = _with_head(call, head)
+        head_call = _with_head(call, parts, head)
         axes = {**dict.fromkeys(INPUTS, interface.lead), **interface.inputs}
-        part = _sub_object(head_call, axes, [*parts.variables, *head.variables])
+        optional = _optional(parts, interface.lead)
+        part = _sub_object(head_call, axes, [*parts.variables, *head.variables], optional)
         for function_name, function in interface.functions.items():
             setattr(part, function_name, _function(call, head.network, function_name, function))
         if interface.labels:
             part.labels = TrackableConstant(tf.constant(interface.labels), None)
         setattr(root, name, part)
-        head_served = head_call if served is call else _with_head(served, head)
+        head_served = head_call if not chooses else _with_head(served, parts, head, portable=True)
         signatures[name] = _signature(head_served, axes, only=interface.outputs)
     for name, value in attributes.items():
         setattr(root, name, value)
     return root, signatures
 
 
-def _encoding(parts: EncoderParts, *, portable: bool = False) -> Any:
-    """The encoder and its poolings as a function; `portable` as of `Encoder`."""
+def _optional(parts: EncoderParts, lead: Axes) -> dict[str, Axes]:
+    return {name: each.of_lead(lead) for name, each in parts.optional.items()}
+
+
+def _encoding(parts: EncoderParts, encoder: Encode, *, portable: bool = False) -> Any:
+    """An encoder and the poolings as a function; `portable` as of `Encoder`."""
 
     def encode(inputs: Tensors, training: bool = False) -> Tensors:
         if narrowed := _as_int32(inputs):
             outputs: Tensors = call(narrowed, training=training)
             return outputs
-        layers = parts.encoder(inputs, training, portable=portable)
+        layers, others = encoder(inputs, training, portable=portable)
         sequence = layers[-1]
         pooled = parts.pooled_output(sequence, inputs["input_mask"])
         default = parts.default(sequence, inputs["input_mask"]) if parts.default else pooled
@@ -112,6 +135,7 @@ def _encoding(parts: EncoderParts, *, portable: bool = False) -> Any:
             "pooled_output": pooled,
             "default": default,
             "encoder_outputs": layers,
+            **others,
         }
 
     # autograph off: the functions hold no Python control flow on tensors, and its conversion of
@@ -120,8 +144,19 @@ def _encoding(parts: EncoderParts, *, portable: bool = False) -> Any:
     return call
 
 
-def _with_head(call: Callable[..., Tensors], head: HeadParts) -> Any:
+def _with_head(
+    call: Callable[..., Tensors], parts: EncoderParts, head: HeadParts, *, portable: bool = False
+) -> Any:
+    """A head as a function, on the root's call, or on an encoder of its own."""
     of_choices = head.interface.lead != ENCODER_LEAD
+    encoders = (*INPUTS, *parts.optional)
+    if head.encoder is not None:
+        call = _encoding(parts, head.encoder, portable=portable)
+        encoders += tuple(head.interface.inputs)
+    given = {
+        *("sequence_output", "pooled_output", "default", "encoder_outputs"),
+        *(name for each in parts.optional.values() for name in each.outputs),
+    }
 
     def predict(inputs: Tensors, training: bool = False) -> Tensors:
         if narrowed := _as_int32(inputs):
@@ -130,8 +165,10 @@ def _with_head(call: Callable[..., Tensors], head: HeadParts) -> Any:
         if of_choices:  # each a row of its own to the encoder
             lead = tf.shape(inputs[INPUTS[0]])[:-1]  # [B, C]
             inputs = {name: _rows(value) for name, value in inputs.items()}
-        outputs = call({key: inputs[key] for key in INPUTS}, training=training)
+        taken = {key: inputs[key] for key in encoders if key in inputs}
+        outputs = call(taken, training=training)
         own = head.network(inputs, outputs)
+        outputs = {key: value for key, value in outputs.items() if key in given}
         if of_choices:
             outputs = tf.nest.map_structure(lambda value: _choices(value, lead), outputs)
             axes = head.interface.outputs.values()
@@ -180,10 +217,11 @@ def _choices(value: tf.Tensor, lead: tf.Tensor) -> tf.Tensor:
 
 
 def _as_int32(inputs: Tensors) -> Tensors | None:
-    """The inputs cast to int32; None where they all are. What is cast is a call of that trace."""
-    if all(tensor.dtype == tf.int32 for tensor in inputs.values()):
+    """The inputs with all integers as int32; None where they are. What is cast is a call of that
+    trace."""
+    if all(name in FLOATS or tensor.dtype == tf.int32 for name, tensor in inputs.items()):
         return None
-    return {name: tf.cast(tensor, tf.int32) for name, tensor in inputs.items()}
+    return {n: t if n in FLOATS else tf.cast(t, tf.int32) for n, t in inputs.items()}
 
 
 def _specs(inputs: Mapping[str, Axes], dtype: tf.DType = tf.int32) -> dict[str, tf.TensorSpec]:
@@ -199,12 +237,18 @@ def _specs(inputs: Mapping[str, Axes], dtype: tf.DType = tf.int32) -> dict[str, 
 
 
 def _sub_object(
-    call: Any, inputs: Mapping[str, Axes], variables: Sequence[tf.Variable]
+    call: Any,
+    inputs: Mapping[str, Axes],
+    variables: Sequence[tf.Variable],
+    optional: Mapping[str, Axes],
 ) -> tf.train.Checkpoint:
+    """An object that is called with the inputs, and with one of the optional ones or none."""
+    takes = [inputs, *({**inputs, name: axes} for name, axes in optional.items())]
     # int32 first: those are the traces that the others call, and that a reader of the graph finds.
     for dtype in (tf.int32, tf.int64):
-        for training in (False, True):
-            call.get_concrete_function(_specs(inputs, dtype), training=training)
+        for taken in takes:
+            for training in (False, True):
+                call.get_concrete_function(_specs(taken, dtype), training=training)
     # A Checkpoint is a plain object that tracks its attributes, and leaves no trace of Keras.
     saved = tf.train.Checkpoint()
     saved.__call__ = call

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from hubexport.families.heads import ENCODER_LEAD, INTERFACES, Axes, Interface
+from hubexport.families.heads import (
+    ENCODER_LEAD,
+    FLOATS,
+    INTERFACES,
+    Axes,
+    Interface,
+    OptionalInput,
+)
 from hubexport.validation.cases import ENCODER_INPUTS, Tensors, input_of
 from hubexport.validation.devices import Device
 from hubexport.validation.reference_file import layer_name
@@ -27,6 +34,7 @@ class LoadedEncoder:
       heads: those that it has, as its record declares them; without one, those that it has by the
         names and with the interfaces of TF-Hub's common API.
       functions: of heads, those that take what the encoder takes: "lm.score", say.
+      optional: inputs that root and heads can do without, as the record declares them.
     """
 
     def __init__(self, directory: Path, device: Device, record: Mapping[str, Any] | None = None):
@@ -39,6 +47,7 @@ class LoadedEncoder:
             for name, interface in known.items()
             if callable(getattr(self.root, name, None))
         }
+        self.optional = optional_inputs_of(record or {})
         self.functions = {
             f"{name}.{each}": function
             for name, interface in self.heads.items()
@@ -66,7 +75,8 @@ class LoadedEncoder:
         import tensorflow as tf
 
         tensors = {
-            key: tf.constant(value, tf.int32) for key, value in self.inputs_of(name, inputs).items()
+            key: tf.constant(value, tf.float32 if key in FLOATS else tf.int32)
+            for key, value in self.inputs_of(name, inputs).items()
         }
         return self.with_rows(name, tensors, run or self._device.run, training)
 
@@ -88,12 +98,13 @@ class LoadedEncoder:
         }
 
     def takes(self, name: str) -> tuple[str, ...]:
-        """Names of the inputs of the root (""), a head or a function."""
+        """Names of the inputs that the root (""), a head or a function must have."""
         return (*ENCODER_INPUTS, *(self.heads[name].inputs if name in self.heads else ()))
 
     def inputs_of(self, name: str, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Those inputs of the root (""), a head or a function that a case has."""
-        found = {key: input_of(key, inputs) for key in self.takes(name)}
+        names = (*self.takes(name), *(() if name in self.functions else self.optional))
+        found = {key: input_of(key, inputs) for key in names}
         return {key: value for key, value in found.items() if value is not None}
 
     def head_of(self, output: str) -> str:
@@ -119,7 +130,7 @@ class LoadedEncoder:
 
     def _run(self, function: Any, tensors: Mapping[str, Any], **keywords: bool) -> Any:
         """`Device.run`, but of a function that is traced once, and not for each shape anew."""
-        key = (id(function), *keywords.items())
+        key = (id(function), *keywords.items(), *sorted(tensors))
         if key not in self._for_all_shapes:
             self._for_all_shapes[key] = self._device.for_all_shapes(function, tensors, keywords)
         traced = self._for_all_shapes[key]
@@ -131,6 +142,12 @@ class LoadedEncoder:
 def heads_of(record: Mapping[str, Any]) -> dict[str, Interface]:
     """The heads that a record declares."""
     return {name: Interface.of_record(fields) for name, fields in record["heads"].items()}
+
+
+def optional_inputs_of(record: Mapping[str, Any]) -> dict[str, OptionalInput]:
+    """The inputs that, as a record declares, the encoder can do without."""
+    declared = record.get("conventions", {}).get("optional_inputs", {})
+    return {name: OptionalInput.of_record(fields) for name, fields in declared.items()}
 
 
 def flatten(outputs: Mapping[str, Any]) -> Outputs:

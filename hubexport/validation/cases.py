@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
-from hubexport.families.heads import POSITIONS
+from hubexport.families.heads import POSITIONS, OptionalInput
 
 Tensors = dict[str, np.ndarray]
 
@@ -24,6 +25,7 @@ _PREDICTIONS = 5
 _RAGGED_LENGTH = 32
 _SHORT_LENGTH = 11
 _UNLIMITED_LENGTH = 512
+_MEMORY_LENGTH = 3  # shorter than other axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Case:
     Attributes:
       name: what it is called in reference files and reports.
       inputs: int32 [B, S] by name, and `masked_lm_positions` int32 [B, N] for `.mlm`,
-        and whatever head reads some tokens (`input_of`).
+        and whatever head reads some tokens (`input_of`); inputs that the model can do without, of
+        their own shapes.
       texts: what was tokenized, one list of 1 or 2 segments for each row; None for random ids.
       masked_lm_ids: int32 [B, N], the pieces that the mask replaced; None where it replaced none.
     """
@@ -63,6 +66,7 @@ def random_cases(
     *,
     pad_token_id: int = 0,
     padding_side: str = "right",
+    optional: Mapping[str, OptionalInput] = MappingProxyType({}),
 ) -> list[Case]:
     """Cases of random ids, always the same for the same sizes.
 
@@ -74,6 +78,8 @@ def random_cases(
     - `batch_1`: one row of the above alone.
     - `full_length`: as many tokens as there are positions; 512 where there is no limit.
     - `left_padded`: rows of many lengths, padded on the left, where the model may be.
+    - `with_NAME`: for each input that the model can do without, `plain` or (of integers) `ragged`
+      with it.
     """
     longest = max_position_embeddings or _UNLIMITED_LENGTH
     generator = np.random.default_rng(seed)
@@ -114,7 +120,24 @@ def random_cases(
     if padding_side == "any":
         lengths = [short, 1, max(1, short // 2)]
         cases.append(padded_left(make(LEFT_PADDED_CASE, lengths, short, 1), pad_token_id))
+    by_name = {case.name: case for case in cases}
+    for name, each in optional.items():
+        case = by_name["plain" if each.limit is None else "ragged"]
+        given = {name: optional_values(each, case, generator)}
+        cases.append(Case(f"with_{name}", {**case.inputs, **given}))
     return cases
+
+
+def optional_values(
+    optional: OptionalInput, case: Case, generator: np.random.Generator
+) -> np.ndarray:
+    """Random values of an input that the model can do without, beside those of a case."""
+    rows, length = case.shape
+    sizes: Mapping[object, int] = {"B": rows, "S": length, "M": _MEMORY_LENGTH}
+    shape = [axis if isinstance(axis, int) else sizes[axis] for axis in optional.axes]
+    if optional.limit is None:
+        return generator.standard_normal(shape).astype(np.float32)
+    return generator.integers(0, optional.limit, shape).astype(np.int32)
 
 
 def padded_left(case: Case, pad_token_id: int) -> Case:
@@ -135,14 +158,34 @@ def input_of(name: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
     """What an encoder or a head is given as its input of that name; None where a case has none.
 
     Whatever heads call the positions that they read, a case has one set of them. Of choices, which
-    are read at one token each, it is the first.
+    are read at one token each, it is the first. What is to be guessed is hidden from every token.
     """
     if name in inputs:
         return inputs[name]
-    positions = inputs.get(POSITIONS)
-    if positions is None or name not in ("lm_positions", "mc_positions"):
+    positions, make = inputs.get(POSITIONS), _OF_POSITIONS.get(name)
+    if positions is None or make is None:
         return None
-    return positions if name == "lm_positions" else positions[:, 0]
+    return make(positions, inputs["input_mask"].shape[1])
+
+
+def _target_mapping(positions: np.ndarray, length: int) -> np.ndarray:
+    """One-hot, [B, N, S]."""
+    mapping: np.ndarray = positions[:, :, np.newaxis] == np.arange(length)
+    return mapping.astype(np.int32)
+
+
+def _perm_mask(positions: np.ndarray, length: int) -> np.ndarray:
+    """[B, S, S]: no token sees those that are asked for."""
+    hidden = _target_mapping(positions, length).max(axis=1, keepdims=True)
+    return np.tile(hidden, (1, length, 1))
+
+
+_OF_POSITIONS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "lm_positions": lambda positions, length: positions,
+    "mc_positions": lambda positions, length: positions[:, 0],
+    "target_mapping": _target_mapping,
+    "perm_mask": _perm_mask,
+}
 
 
 def encoder_inputs(inputs: Mapping[str, np.ndarray]) -> Tensors:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hubexport.saved_model.graph import dtype_of_products
 from hubexport.saved_model.reading import SavedModelSummary, read_saved_model
-from hubexport.validation.artifact import LoadedEncoder
+from hubexport.validation.artifact import LoadedEncoder, optional_inputs_of
 from hubexport.validation.cases import TYPES, Case, random_cases
 from hubexport.validation.devices import Device, Precision
 from hubexport.validation.reference_file import Reference
@@ -106,6 +106,7 @@ class Context:
             sizes["type_vocab_size"],
             pad_token_id=self.pad_token_id,
             padding_side=str(self.conventions["padding_side"]),
+            optional=optional_inputs_of(self.record or {}),
         )
         return {case.name: case for case in made}
 

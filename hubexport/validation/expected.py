@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from hubexport.families.heads import POSITIONS
+from hubexport.families.heads import NEW_MEMORY, POSITIONS
 from hubexport.poolers import POOLERS, SENTENCE_EMBEDDING
 from hubexport.validation.cases import Case
 from hubexport.validation.context import Context
@@ -30,7 +30,8 @@ def expected_outputs(context: Context, case: Case) -> dict[str, Load]:
     expected: dict[str, Load] = {
         name: _load(reference, case, name)
         for name in names
-        if name.startswith("encoder_outputs[") or name in ("sequence_output", *HEAD_OUTPUTS)
+        if name.startswith("encoder_outputs[")
+        or name in ("sequence_output", NEW_MEMORY, *HEAD_OUTPUTS)
     }
     pooler = context.record["pooler"] if context.record else {}
     pooled = _pooled(reference, case, str(pooler.get("pooled_output", "checkpoint")), names)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import HubexportError
-from hubexport.families.heads import INTERFACES, POSITIONS, Axes
+from hubexport.families.heads import FLOATS, INTERFACES, NEW_MEMORY, POSITIONS, Axes
 from hubexport.files import replaced
 from hubexport.poolers import POOLERS
 from hubexport.validation.cases import ENCODER_INPUTS, Case
@@ -41,6 +41,7 @@ OUTPUTS = (
     "sequence_output",
     *(pooler.recorded for pooler in POOLERS.values() if pooler.recorded),
     *HEAD_OUTPUTS,
+    NEW_MEMORY,
 )
 """Names of outputs, beside `encoder_outputs[i]`, layer i counted from 0.
 
@@ -125,7 +126,10 @@ def write_reference(
     tensors: dict[str, np.ndarray] = {}
     for case in cases:
         _check_outputs(path, case, outputs[case.name])
-        named = {f"inputs/{name}": value.astype(np.int32) for name, value in case.inputs.items()}
+        named = {
+            f"inputs/{name}": value.astype(np.float32 if name in FLOATS else np.int32)
+            for name, value in case.inputs.items()
+        }
         if case.masked_lm_ids is not None:
             named["inputs/masked_lm_ids"] = case.masked_lm_ids.astype(np.int32)
         named |= {
@@ -229,6 +233,10 @@ def _read_case(fields: Mapping[str, Any], names: Sequence[str], file: Any) -> Ca
     shape = inputs["input_word_ids"].shape
     positions = inputs.get(POSITIONS)
     for each, value in inputs.items():
+        if each in FLOATS:
+            if value.dtype != np.float32 or value.shape[:1] != shape[:1]:
+                raise ValueError(f"{prefix}{each}: {value.dtype} {list(value.shape)}")
+            continue
         if value.dtype != np.int32 or value.ndim != 2 or not value.size:
             raise ValueError(f"{prefix}{each}: {value.dtype} {list(value.shape)}")
         if value.shape != shape and each != POSITIONS:
@@ -284,6 +292,8 @@ def _misshaped(case: Case, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
         axes = HEAD_OUTPUTS.get(name)
         if name == "sequence_output" or _LAYER.fullmatch(name):
             axes = ("B", "S", "H")
+        elif name == NEW_MEMORY:
+            axes = ("B", "L", "M", "H")
         elif axes is None and name not in OUTPUTS:
             wrong.append(f"{name}: unknown name")
             continue

@@ -191,7 +191,7 @@ def test_outputs(toy, model, tmp_path, padding):
     assert record["family"] == {"name": "toy_gpt2", "evidence": "model_type gpt2"}
     assert record["conventions"] == {
         "padding_side": "right", "causal": True, "ignored_inputs": ["input_type_ids"],
-        "layer_scale": "residual", "dropout_places": 2 * 3 + 1,
+        "layer_scale": "residual", "dropout_places": 2 * 3 + 1, "optional_inputs": {},
     }  # fmt: skip
     assert record["pooler"]["pooled_output"] == "mean"
     ids = np.random.default_rng(1).integers(0, 50, (3, 9)).astype(np.int32)

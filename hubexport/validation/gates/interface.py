@@ -44,7 +44,8 @@ _OUTPUTS = ("sequence_output", "pooled_output", "default")
 def run(context: Context) -> GateResult:
     """Objects, inputs, outputs, heads, signatures, and use as a `hub.KerasLayer`."""
     measurements: list[Measurement] = []
-    for check in (_objects, _outputs, influence, _heads, _limits, _signatures, _keras_layer):
+    checks = (_objects, _outputs, influence, _heads, _optional, _limits, _signatures, _keras_layer)
+    for check in checks:
         try:
             measurements += check(context)
         except Exception as error:  # whatever the artifact does
@@ -141,6 +142,8 @@ def _heads(context: Context) -> Iterator[Measurement]:
             yield from _labels(name, interface, encoder.part(name))
         tolerance = context.tolerance(case.shape[1])
         for key, value in root.items():
+            if interface.encodes:  # whether that is right, `numerics` can tell
+                continue
             if key not in outputs and context.record is None:
                 continue  # Model Garden's heads have no `default`
             # Another graph may be fused otherwise: equal to rounding, not to the bit.
@@ -236,6 +239,35 @@ def _labels(name: str, interface: Interface, part: Any) -> Iterator[Measurement]
     found = None if held is None else [label.decode() for label in held.numpy().tolist()]
     wanted = list(interface.labels) or None
     yield Measurement(f".{name}.labels", found == wanted, str(found), str(wanted))
+
+
+def _optional(context: Context) -> Iterator[Measurement]:
+    """Inputs that may be left out: they are taken, by heads too, and change what is given."""
+    encoder = context.encoder
+    for name, optional in encoder.optional.items():
+        case = context.case(f"with_{name}")
+        for part in ("", *encoder.heads):
+            label = f".{part} with {name}" if part else f"root with {name}"
+            outputs = flatten(encoder.call(part, case.inputs))
+            for key, axes in optional.outputs.items():
+                if (value := outputs.get(key)) is None:
+                    yield Measurement(f"{label} gives {key}", False)
+                else:
+                    yield from _form(f"{label}: {key}", value, sizes_of_axes(axes, case))
+        without = {key: value for key, value in case.inputs.items() if key != name}
+        given, plain = (
+            flatten(encoder.call("", inputs))["sequence_output"]
+            for inputs in (case.inputs, without)
+        )
+        if optional.limit is None:
+            yield Measurement(f"{name} has an influence", not np.array_equal(given, plain))
+            nothing = {name: case.inputs[name][:, :, :0]}
+            empty = flatten(encoder.call("", {**case.inputs, **nothing}))["sequence_output"]
+            yield _equal(context, f"{name} of no steps", "sequence_output", empty, plain)
+        elif optional.limit > 1:
+            values = {name: (case.inputs[name] + 1) % optional.limit}
+            other = flatten(encoder.call("", {**case.inputs, **values}))["sequence_output"]
+            yield Measurement(f"{name} has an influence", not np.array_equal(given, other))
 
 
 def _limits(context: Context) -> Iterator[Measurement]:
@@ -336,7 +368,7 @@ def _tensors(inputs: Tensors) -> dict[str, Any]:
     import tensorflow as tf
 
     return {
-        name: value if name in FLOATS else tf.constant(value, tf.int32)
+        name: tf.constant(value, tf.float32 if name in FLOATS else tf.int32)
         for name, value in inputs.items()
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import some_of
-from hubexport.families.heads import POSITIONS
+from hubexport.families.heads import FLOATS, LANGUAGES, MEMORY, NEW_MEMORY, POSITIONS
 from hubexport.families.opening import Opened
 from hubexport.validation.cases import ENCODER_INPUTS, Case
 from hubexport.validation.reference_file import (
@@ -123,7 +123,10 @@ def _cases(
 
 
 def _case(name: str, inputs: Mapping[str, np.ndarray]) -> Case:
-    tensors = {key: value.astype(np.int32) for key, value in inputs.items()}
+    tensors = {
+        key: value.astype(np.float32 if key in FLOATS else np.int32)
+        for key, value in inputs.items()
+    }
     masked = tensors.pop(MASKED_IDS, None)
     return Case(name, tensors, masked_lm_ids=masked)
 
@@ -140,18 +143,26 @@ def _wrong_inputs(inputs: Mapping[str, np.ndarray], sizes: Mapping[str, Any]) ->
         "input_type_ids": max(1, sizes["type_vocab_size"]) - 1,  # without types, zeros are taken
         POSITIONS: length - 1,
         MASKED_IDS: sizes["vocab_size"] - 1,
+        LANGUAGES: np.iinfo(np.int32).max,  # how many there are, sizes do not tell
     }
-    if length > sizes["max_position_embeddings"]:
-        yield f"inputs: {length} tokens, the model has {sizes['max_position_embeddings']} positions"
+    longest = sizes["max_position_embeddings"]
+    if longest is not None and length > longest:
+        yield f"inputs: {length} tokens, the model has {longest} positions"
     predictions = inputs.get(POSITIONS)
     for name, value in inputs.items():
-        if name not in most:
-            yield f"inputs/{name}: no input of that name; known: {', '.join(most)}"
+        if name == MEMORY:
+            layers, hidden = sizes["num_hidden_layers"], sizes["hidden_size"]
+            if value.ndim != 4 or (*value.shape[:2], value.shape[3]) != (shape[0], layers, hidden):
+                yield f"inputs/{name}: shape {list(value.shape)}, needed [B, L, M, H]"
+            elif value.dtype.kind != "f" or not _finite(value):
+                yield f"inputs/{name}: not finite numbers of a floating-point type"
+        elif name not in most:
+            yield f"inputs/{name}: no input of that name; known: {', '.join((*most, MEMORY))}"
         elif value.dtype.kind not in "iu":
             yield f"inputs/{name}: {value.dtype}, needed integers"
         elif value.ndim != 2 or not value.size:
             yield f"inputs/{name}: shape {list(value.shape)}, needed 2 dimensions, not empty"
-        elif name in ENCODER_INPUTS and value.shape != shape:
+        elif name in (*ENCODER_INPUTS, LANGUAGES) and value.shape != shape:
             yield f"inputs/{name}: shape {list(value.shape)}, other inputs have {list(shape)}"
         elif name == POSITIONS and value.shape[0] != shape[:1][0]:
             yield f"inputs/{name}: {value.shape[0]} rows, other inputs have {shape[0]}"
@@ -171,6 +182,7 @@ def _wrong_outputs(
     wanted: dict[str, tuple[int | None, ...]] = dict.fromkeys(OUTPUTS, (rows, hidden))
     wanted |= dict.fromkeys([*layers, "sequence_output"], (rows, length, hidden))
     wanted["sentence_embedding"] = (rows, None)
+    wanted[NEW_MEMORY] = (rows, len(layers), None, hidden)
     case = Case("", dict(inputs))
     for name, axes in HEAD_OUTPUTS.items():
         sized = tuple(sizes["vocab_size"] if axis == "V" else axis for axis in axes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 
 from hubexport.errors import VocabularyError
-from hubexport.families.heads import POSITIONS
+from hubexport.families.heads import POSITIONS, OptionalInput
 from hubexport.validation.cases import ENCODER_INPUTS, MASKED_CASE, Case, random_cases
 from hubexport.validation.sentences import MLM_SENTENCES
 
@@ -82,6 +83,7 @@ def make_cases(
     *,
     mlm: bool,
     padding_side: str = "right",
+    optional: Mapping[str, OptionalInput] = MappingProxyType({}),
 ) -> tuple[list[Case], list[str]]:
     """All inputs of a model, and notes about those of text.
 
@@ -92,6 +94,7 @@ def make_cases(
       tokenizer: None for no cases of text.
       mlm: whether the reference has a masked-language-model head.
       padding_side: of the model's family.
+      optional: what the model can do without, by name.
 
     Raises:
       VocabularyError: the tokenizer gives ids that the model has no embeddings for.
@@ -102,10 +105,11 @@ def make_cases(
         seed=seed,
         pad_token_id=architecture.get("pad_token_id", 0),
         padding_side=padding_side,
+        optional=optional,
     )
     if tokenizer is None:
         return cases, []
-    length = min(LENGTH, architecture["max_position_embeddings"])
+    length = min(LENGTH, architecture["max_position_embeddings"] or LENGTH)
     if length < _SHORTEST:
         return cases, [f"no cases of text: the model has {length} positions"]
     notes = [f"text by {tokenizer.name}, pairs cut {tokenizer.truncation}"]

@@ -19,7 +19,18 @@ from hubexport.checkpoints.training_state import training_state
 from hubexport.errors import ConfigurationError, TensorMismatchError, some_of
 from hubexport.families.carried import carried_heads, spelled_heads
 from hubexport.families.family import Family
-from hubexport.families.heads import ARCHITECTURES, ENCODER_LEAD, FIELDS, POSITIONS, Head, Interface
+from hubexport.families.heads import (
+    ARCHITECTURES,
+    ENCODER_LEAD,
+    FIELDS,
+    FLOATS,
+    LANGUAGES,
+    MEMORY,
+    NEW_MEMORY,
+    POSITIONS,
+    Head,
+    Interface,
+)
 from hubexport.families.opening import Opened
 from hubexport.validation.cases import Case
 from hubexport.validation.reference_file import layer_name
@@ -99,13 +110,17 @@ class TransformersModel:
             tokenizer,
             mlm=masked,
             padding_side=family.padding_side,
+            optional=family.optional_inputs(),
         )
         self.notes = notes + of_text
 
     def outputs(self, case: Case) -> Outputs:
         """What the model gives for a case, float32; of heads, those that the checkpoint carries."""
         torch = self._torch
-        inputs = {name: torch.from_numpy(value).long() for name, value in case.inputs.items()}
+        inputs = {
+            name: torch.from_numpy(value) if name in FLOATS else torch.from_numpy(value).long()
+            for name, value in case.inputs.items()
+        }
         arguments = {
             "input_ids": inputs["input_word_ids"],
             "attention_mask": inputs["input_mask"],
@@ -114,11 +129,17 @@ class TransformersModel:
             arguments["token_type_ids"] = inputs["input_type_ids"]
         if self._family.positions_from_mask:
             arguments["position_ids"] = _positions(torch, inputs["input_mask"])
+        if LANGUAGES in inputs:
+            arguments["langs"] = inputs[LANGUAGES]
+        if MEMORY in inputs:  # [B, L, M, H]; there a list of [M, B, H]
+            arguments |= {"mems": list(inputs[MEMORY].permute(1, 2, 0, 3)), "use_mems": True}
         with torch.inference_mode():
             encoded = self._base(**arguments, output_hidden_states=True, return_dict=True)
             # The first of the hidden states is the embeddings.
             found = {layer_name(i): value for i, value in enumerate(encoded.hidden_states[1:])}
             found["sequence_output"] = encoded.last_hidden_state
+            if MEMORY in inputs:
+                found[NEW_MEMORY] = torch.stack(encoded.mems).permute(2, 0, 1, 3)
             pooled = encoded.pooler_output if self._has_pooler else None
             if pooled is not None:
                 found["pooled_output"] = pooled
