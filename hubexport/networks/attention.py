@@ -70,7 +70,8 @@ def _is_power_of_two(x: float) -> bool:
     return math.frexp(x)[0] == 0.5
 
 
-def _scaled(x: tf.Tensor, factor: float) -> tf.Tensor:
+def scaled(x: tf.Tensor, factor: float) -> tf.Tensor:
+    """The product; x itself where the factor is 1."""
     return x if factor == 1.0 else tf.multiply(x, factor, name="factored")
 
 
@@ -141,13 +142,13 @@ class SelfAttention(tf.Module):
           [N, H], of x's dtype.
         """
         split = self.layout.split
-        query = split(_scaled(self.query(x), self.scales.query), state)  # [B, A, S, D]
+        query = split(scaled(self.query(x), self.scales.query), state)  # [B, A, S, D]
         key = split(self.key(x), state)
         memory: Memory | None = state.get("memory")
         if memory is not None:
             key = memory.keys(key)  # [B, A, P + S, D]
         scores = tf.matmul(query, key, transpose_b=True)
-        scores = _scaled(scores, self.scales.scores)  # [B, A, S, S]
+        scores = scaled(scores, self.scales.scores)  # [B, A, S, S]
         probabilities = self.probabilities(scores, state["bias"])
         probabilities = dropout(probabilities, self.attention_dropout_rate, training)
         value = split(self.value(x), state)
@@ -162,15 +163,20 @@ class SelfAttention(tf.Module):
         return self.softmax(scores, bias)
 
     def softmax(self, scores: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """The softmax over keys, in float32.
+        """See `masked_softmax`."""
+        return masked_softmax(scores, bias, self.scales.widened)
 
-        Where nothing is left to scale, the bias is added in the network's dtype: 0 changes no
-        score, and -1e9 rounded is as good. (It is not a float16, which has more to lose.)
-        """
-        dtype = scores.dtype if self.scales.widened == 1.0 else tf.float32
-        widened = _scaled(tf.cast(scores, dtype), self.scales.widened)
-        masked = widened + tf.cast(bias, dtype, name="mask_bias")
-        return tf.cast(tf.nn.softmax(tf.cast(masked, tf.float32)), scores.dtype)
+
+def masked_softmax(scores: tf.Tensor, bias: tf.Tensor, factor: float) -> tf.Tensor:
+    """The softmax over keys of scores that are still to be multiplied by the factor, in float32.
+
+    Where nothing is left to scale, the bias is added in the network's dtype: 0 changes no score,
+    and -1e9 rounded is as good. (It is not a float16, which has more to lose.)
+    """
+    dtype = scores.dtype if factor == 1.0 else tf.float32
+    widened = scaled(tf.cast(scores, dtype), factor)
+    masked = widened + tf.cast(bias, dtype, name="mask_bias")
+    return tf.cast(tf.nn.softmax(tf.cast(masked, tf.float32)), scores.dtype)
 
 
 class TalkingHeadsAttention(SelfAttention):

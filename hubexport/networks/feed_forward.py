@@ -5,17 +5,29 @@ from __future__ import annotations
 import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
-from hubexport.networks.layers import ACTIVATIONS, Dense
+from hubexport.networks.layers import ACTIVATIONS, Dense, dropout
 from hubexport.networks.padding import State
 from hubexport.networks.variables import NamedVariables
 
 
 class FeedForward(tf.Module):
-    """Two dense layers with an activation between them: [N, H] -> [N, H]."""
+    """Two dense layers with an activation between them: [N, H] -> [N, H].
 
-    def __init__(self, config: EncoderConfig, variables: NamedVariables, scope: str):
+    Args:
+      config: of the network.
+      variables: where the weights are, below `scope`.
+      dropout_rate: of what is between the layers.
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        variables: NamedVariables,
+        scope: str,
+        dropout_rate: float = 0.0,
+    ):
         super().__init__()
-        c = config
+        c, self.dropout_rate = config, dropout_rate
         self.intermediate = Dense(
             variables, f"{scope}/intermediate/dense", c.hidden_size, c.intermediate_size
         )
@@ -23,7 +35,7 @@ class FeedForward(tf.Module):
         self.activation = ACTIVATIONS[c.hidden_act]
 
     def __call__(self, x: tf.Tensor, state: State, training: bool) -> tf.Tensor:
-        return self.output(self.hidden(x))
+        return self.output(dropout(self.hidden(x), self.dropout_rate, training))
 
     def hidden(self, x: tf.Tensor) -> tf.Tensor:
         """[N, H] -> [N, I]."""

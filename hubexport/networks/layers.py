@@ -48,6 +48,17 @@ class Dense(tf.Module):
         return tf.nn.bias_add(rows, in_dtype(self.bias, x.dtype))
 
 
+class Linear(tf.Module):
+    """`x @ kernel` on rows: [N, size_in] -> [N, size_out]."""
+
+    def __init__(self, variables: NamedVariables, scope: str, size_in: int, size_out: int):
+        super().__init__()
+        self.kernel = variables(f"{scope}/kernel", size_in, size_out, dense=True)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(x, in_dtype(self.kernel, x.dtype))
+
+
 class LayerNorm(tf.Module):
     """Layer normalization over the last axis (arxiv.org/abs/1607.06450): [N, size] -> same.
 
