@@ -43,7 +43,7 @@ class HeadChoice:
     ) -> Network:
         """The head's network."""
         from hubexport.networks.heads import HEADS, Place
-        from hubexport.networks.pooling import POOLINGS, FirstTokenDense
+        from hubexport.networks.pooling import POOLINGS, TokenDense
 
         head = self.heads[name]
 
@@ -53,7 +53,8 @@ class HeadChoice:
             if name not in self.own_poolers:
                 return pooled
             scope, activation = head.pooler.part.scope, head.pooler.activation
-            return FirstTokenDense(family.config, variables, scope, activation)
+            token = POOLINGS[head.pooling]
+            return TokenDense(family.config, variables, scope, activation, token)
 
         leaves = {leaf.name: leaf for part in head.parts for leaf in part.leaves}
         place = Place(

@@ -56,7 +56,7 @@ class PoolerChoice:
             return self.sentence_embedding()
         if self.kind in pooling.POOLINGS:
             return pooling.POOLINGS[self.kind]
-        return pooling.FirstTokenDense(config, variables, SCOPE)
+        return pooling.TokenDense(config, variables, SCOPE)
 
     def sentence_embedding(self) -> Pooling:
         """The pooling behind `default`."""

@@ -15,9 +15,15 @@ from hubexport.errors import ConfigurationError, UsageError
 from hubexport.families import openai_config
 from hubexport.paths import PathLike
 
-JSON_NAMES = ("config.json", "bert_config.json", "openai_gpt_config.json", "hparams.json")
+JSON_NAMES = (
+    "config.json",
+    "bert_config.json",
+    "openai_gpt_config.json",
+    "hparams.json",
+    "xlnet_config.json",
+)
 """Looked for beside a checkpoint, in this order: transformers' name, google-research/bert's,
-pytorch_pretrained_bert's for GPT, openai/gpt-2's."""
+pytorch_pretrained_bert's for GPT, openai/gpt-2's, zihangdai/xlnet's."""
 
 _TOLD_BY = {"hparams.json": {"n_vocab", "n_ctx", "n_embd", "n_head", "n_layer"}}
 """Programs of all kinds write files of such a name: the keys of the one that is meant."""

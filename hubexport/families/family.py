@@ -16,6 +16,7 @@ from hubexport.families.heads import Head, OptionalInput, output_layer
 from hubexport.families.labels import Labels, read_labels
 from hubexport.families.names import Names
 from hubexport.families.tensor_map import Name, Part
+from hubexport.families.transforms import AS_IS
 from hubexport.networks.config import EncoderConfig
 
 if TYPE_CHECKING:
@@ -158,8 +159,8 @@ class Family(abc.ABC):
         for leaf in part.leaves:  # of half a head, either tells
             tensor = self.source.find(self.names.tensor(part, leaf.name))
             if tensor is not None and tensor.shape:
-                kept = leaf.transforms.get(self.names.layout)
-                return read_labels(self.configuration, tensor.shape[0 if kept is None else -1])
+                axis = 0 if self.names.transform(leaf) == AS_IS else -1
+                return read_labels(self.configuration, tensor.shape[axis])
         return Labels(0)  # of a head that the checkpoint does not hold
 
     def heads(self) -> Mapping[str, Head]:

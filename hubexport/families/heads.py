@@ -338,7 +338,7 @@ USUAL_CAUSES: Mapping[str, str] = {
 
 @dataclasses.dataclass(frozen=True)
 class HeadPooler:
-    """The dense layer on the first token that a head was trained on.
+    """The dense layer that a head was trained on, on the token that is its `pooling`.
 
     Attributes:
       part: its weights; the scope is that of the head's own, if the encoder's is another.
@@ -360,7 +360,7 @@ class Head:
       parts: its weights, less its pooler.
       pooler: what it was trained on; None where it reads the sequence.
       activation: of its own hidden layer, if it has one; "" for the network's.
-      pooling: of `hubexport.networks.pooling.POOLINGS`, what it reads where it has no pooler.
+      pooling: of `hubexport.networks.pooling.POOLINGS`, what it reads, or what its pooler does.
       carried: whether the checkpoint has it, for heads without weights of their own.
       companions: weights that checkpoints hold with or without the head, and that it alone needs.
       refused: why this model's cannot be exported, "" where it can.

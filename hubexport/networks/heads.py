@@ -15,10 +15,11 @@ import tensorflow as tf
 
 from hubexport.networks.config import EncoderConfig
 from hubexport.networks.decoding import decode
-from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm
+from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm, tied_logits
 from hubexport.networks.pooling import Pooling
 from hubexport.networks.transformer import Encoder
 from hubexport.networks.variables import Variables, in_dtype
+from hubexport.networks.xlnet import PermutationLanguageModel
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -117,12 +118,6 @@ class MaskedLanguageModel(tf.Module):
         logits = tf.nn.bias_add(tied_logits(x, self.word_embeddings), self.output_bias)
         shape = tf.concat([tf.shape(positions), [logits.shape[-1]]], axis=0)
         return (tf.reshape(logits, shape),)
-
-
-def tied_logits(x: tf.Tensor, word_embeddings: tf.Variable) -> tf.Tensor:
-    """Rows [N, E], in the network's dtype -> float32 [N, V], by the table of words [V, E]."""
-    table = in_dtype(word_embeddings, x.dtype)
-    return tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)
 
 
 SCORES_AT_ONCE = 1 << 22
@@ -244,6 +239,7 @@ class SpanClassifier(TokenClassifier):
 HEADS: Mapping[str, Callable[[Place], Network]] = {
     "masked_language_model": MaskedLanguageModel,
     "language_model": LanguageModel,
+    "permutation_language_model": PermutationLanguageModel,
     "double_heads": DoubleHeads,
     "pooled_classifier": PooledClassifier,
     "token_classifier": TokenClassifier,

@@ -82,6 +82,12 @@ class LayerNorm(tf.Module):
         return tf.cast(centered * scale + self.beta, x.dtype)
 
 
+def tied_logits(x: tf.Tensor, word_embeddings: tf.Variable) -> tf.Tensor:
+    """Rows [N, E], in the network's dtype -> float32 [N, V], by the table of words [V, E]."""
+    table = in_dtype(word_embeddings, x.dtype)
+    return tf.cast(tf.matmul(x, table, transpose_b=True), tf.float32)
+
+
 def dropout(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
     """Drops elements at random while training, and scales up the others.
 

@@ -43,6 +43,9 @@ class Layout(Protocol):
     def of_positions(self, table: tf.Tensor, state: State) -> tf.Tensor:
         """What belongs to each position, [S, E] -> what is added to rows [N, E] or [B, S, E]."""
 
+    def of_columns(self, values: tf.Tensor, axis: int, state: State) -> tf.Tensor:
+        """What belongs to each position along an axis -> of the positions that attention sees."""
+
     def split(self, rows: tf.Tensor, state: State) -> tf.Tensor:
         """Rows [N, A * D] -> [B, A, S', D]."""
 
@@ -73,6 +76,9 @@ class Padded:
 
     def of_positions(self, table: tf.Tensor, state: State) -> tf.Tensor:
         return table
+
+    def of_columns(self, values: tf.Tensor, axis: int, state: State) -> tf.Tensor:
+        return values
 
     def split(self, rows: tf.Tensor, state: State) -> tf.Tensor:
         head_size = rows.shape[-1] // self.heads
@@ -200,6 +206,9 @@ class TokensOnly:
         rows, length = tf.shape(table)[0], tf.shape(state["places"])[1]
         numbers = tf.minimum(tf.range(rows), tf.range(length))
         return tf.gather(table, tf.gather(numbers, state["positions"]))
+
+    def of_columns(self, values: tf.Tensor, axis: int, state: State) -> tf.Tensor:
+        return tf.gather(values, state["columns"], axis=axis)
 
     def split(self, rows: tf.Tensor, state: State) -> tf.Tensor:
         vectors = tf.reshape(rows, [-1, rows.shape[-1] // self.heads])  # [N * A, D]

@@ -14,21 +14,33 @@ Pooling = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """(sequence_output float32 [B, S, H], input_mask int32 [B, S]) -> float32 [B, dim]."""
 
 
-class FirstTokenDense(tf.Module):
-    """An activated dense layer on the first token, in the network's dtype; BERT's pooler is tanh
-    of one."""
+class TokenDense(tf.Module):
+    """An activated dense layer on one token, in the network's dtype; BERT's pooler is tanh of one,
+    on the first.
+
+    Args:
+      config: of the network.
+      variables: where the layer's are, below `scope`.
+      activation: `tanh`, or one of `ACTIVATIONS`.
+      token: chooses it; None for the first.
+    """
 
     def __init__(
-        self, config: EncoderConfig, variables: Variables, scope: str, activation: str = "tanh"
+        self,
+        config: EncoderConfig,
+        variables: Variables,
+        scope: str,
+        activation: str = "tanh",
+        token: Pooling | None = None,
     ):
         super().__init__()
         self.dense = Dense(variables, scope, config.hidden_size, config.hidden_size)
         self.activation = {"tanh": tf.tanh, **ACTIVATIONS}[activation]
-        self.dtype = config.dtype
+        self.dtype, self.token = config.dtype, token or first_token
 
     def __call__(self, sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        first = tf.cast(sequence[:, 0], self.dtype)
-        return tf.cast(self.activation(self.dense(first)), tf.float32)
+        vector = tf.cast(self.token(sequence, mask), self.dtype)
+        return tf.cast(self.activation(self.dense(vector)), tf.float32)
 
 
 def first_token(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -82,7 +82,7 @@ class RelativeAttention(tf.Module):
     Args:
       config: of the network.
       variables: where the weights are, below `scope`.
-      shared: scope of `r_w_bias` and `r_r_bias`, where all blocks have the same.
+      shared: scope of `r_w_bias`, `r_r_bias` and `r_s_bias`, where all blocks have the same.
       segments: whether token types count.
       memory_norm: what the memory is normalized with, where the rows are before they get here.
     """
@@ -98,20 +98,20 @@ class RelativeAttention(tf.Module):
         memory_norm: LayerNorm | None = None,
     ):
         super().__init__()
-        c, scope_of_biases = config, shared or f"{scope}/self"
+        c = config
         A, D = c.num_attention_heads, c.head_size
         self.config, self.layout, self.memory_norm = c, layout_of(c), memory_norm
 
         def projection(name: str) -> Linear:
             return Linear(variables, f"{scope}/self/{name}", c.hidden_size, A * D)
 
-        def of_heads(name: str, scope: str = scope_of_biases) -> tf.Variable | tf.Tensor:
-            return variables(f"{scope}/{name}", A, D, dense=True)
+        def of_heads(name: str) -> tf.Variable | tf.Tensor:
+            return variables(f"{shared or scope + '/self'}/{name}", A, D, dense=True)
 
         self.query, self.key, self.value = map(projection, ("query", "key", "value"))
         self.relative = projection("relative")
         self.r_w_bias, self.r_r_bias = of_heads("r_w_bias"), of_heads("r_r_bias")
-        self.r_s_bias = of_heads("r_s_bias", f"{scope}/self") if segments else None
+        self.r_s_bias = of_heads("r_s_bias") if segments else None
         self.seg_embed = (
             variables(f"{scope}/self/seg_embed", 2, A, D, dense=True) if segments else None
         )

@@ -160,7 +160,8 @@ def _asked_for(
 
     def ask(name: str, *shape: int, dense: bool = False) -> tf.Variable:
         variable = variables(name, *shape, dense=dense)
-        found["block" + name.removeprefix(scope)] = variable
+        # What is not below the scope is shared with other blocks.
+        found["block" + name.removeprefix(scope) if name.startswith(scope) else name] = variable
         return variable
 
     make_block(ask, scope)

@@ -165,24 +165,26 @@ def input_of(name: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
     positions, make = inputs.get(POSITIONS), _OF_POSITIONS.get(name)
     if positions is None or make is None:
         return None
-    return make(positions, inputs["input_mask"].shape[1])
+    return make(positions, inputs["input_mask"])
 
 
-def _target_mapping(positions: np.ndarray, length: int) -> np.ndarray:
+def _target_mapping(positions: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """One-hot, [B, N, S]."""
-    mapping: np.ndarray = positions[:, :, np.newaxis] == np.arange(length)
+    mapping: np.ndarray = positions[:, :, np.newaxis] == np.arange(mask.shape[1])
     return mapping.astype(np.int32)
 
 
-def _perm_mask(positions: np.ndarray, length: int) -> np.ndarray:
-    """[B, S, S]: no token sees those that are asked for."""
-    hidden = _target_mapping(positions, length).max(axis=1, keepdims=True)
-    return np.tile(hidden, (1, length, 1))
+def _perm_mask(positions: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """[B, S, S]: no token sees those that are asked for, but for the first: what attention makes of
+    nothing at all, every program has its own way of."""
+    hidden = _target_mapping(positions, mask).max(axis=1, keepdims=True)
+    hidden[np.arange(len(mask)), 0, mask.argmax(axis=1)] = 0
+    return np.tile(hidden, (1, mask.shape[1], 1))
 
 
-_OF_POSITIONS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "lm_positions": lambda positions, length: positions,
-    "mc_positions": lambda positions, length: positions[:, 0],
+_OF_POSITIONS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "lm_positions": lambda positions, mask: positions,
+    "mc_positions": lambda positions, mask: positions[:, 0],
     "target_mapping": _target_mapping,
     "perm_mask": _perm_mask,
 }

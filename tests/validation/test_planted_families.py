@@ -142,15 +142,15 @@ def untied(patch: Patch) -> None:
 
 def pre_classifier(activation: Callable[[Any], Any]) -> Plant:
     def plant(patch: Patch) -> None:
-        from hubexport.networks.pooling import FirstTokenDense
+        from hubexport.networks.pooling import TokenDense
 
-        old = FirstTokenDense.__init__
+        old = TokenDense.__init__
 
         def init(self: Any, *arguments: Any) -> None:
             old(self, *arguments)
             self.activation = activation
 
-        patch.setattr(FirstTokenDense, "__init__", init)
+        patch.setattr(TokenDense, "__init__", init)
 
     return plant
 

@@ -72,11 +72,11 @@ def pooled_without_tanh(patch: Patch) -> None:
 
 
 def pooled_from_the_last_token(patch: Patch) -> None:
-    from hubexport.networks.pooling import FirstTokenDense
+    from hubexport.networks.pooling import TokenDense
 
-    old = FirstTokenDense.__call__
+    old = TokenDense.__call__
     patch.setattr(
-        FirstTokenDense, "__call__", lambda self, sequence, mask: old(self, sequence[:, ::-1], mask)
+        TokenDense, "__call__", lambda self, sequence, mask: old(self, sequence[:, ::-1], mask)
     )
 
 

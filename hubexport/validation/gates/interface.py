@@ -425,10 +425,13 @@ def _other(context: Context, case: Case, name: str) -> np.ndarray | None:
     values, sizes = case.inputs[name], context.sizes
     if name == "input_mask":
         return np.ones_like(values) if case.is_padded else None
-    count = sizes["type_vocab_size"] if name == TYPES else sizes["vocab_size"]
-    if count < 2 or (name == TYPES and _types_are_alike(context)):
+    if name != TYPES:
+        return (values + 1) % sizes["vocab_size"] if sizes["vocab_size"] > 1 else None
+    if sizes["type_vocab_size"] < 2 or _types_are_alike(context):
         return None
-    return (values + 1) % count
+    # Not of all tokens alike: to some models only whether types are equal matters.
+    changes = np.arange(values.size, dtype=np.int32).reshape(values.shape) % 2
+    return (values + changes) % sizes["type_vocab_size"]
 
 
 def _types_are_alike(context: Context) -> bool:
