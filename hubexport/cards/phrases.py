@@ -103,7 +103,6 @@ LANGUAGES: Mapping[str, str] = {
 DESCRIBED = {
     "transformer_xl": "Transformer-XL",
     "xlm": "XLM",
-    "xlnet": "XLNet",
 }
 """Families that cards may name though hubexport does not export them, and their names in print."""
 

@@ -27,7 +27,7 @@ from hubexport.families.heads import (
 from hubexport.families.labels import Labels
 from hubexport.families.names import Names, TF1Names, TorchNames
 from hubexport.families.registry import register
-from hubexport.families.tensor_map import Leaf, Part, dense, layer_norm, table
+from hubexport.families.tensor_map import Leaf, Name, Part, dense, layer_norm, table
 from hubexport.families.transforms import (
     AS_IS,
     TRANSPOSED,
@@ -215,24 +215,25 @@ class Xlnet(Family):
 
     def heads(self) -> Mapping[str, Head]:
         c = self.config
-        logits = {"hugging_face": "logits_proj", "tf1": XlnetTF1Names.CLASSES}
+        logits = {"hugging_face": "logits_proj"}
+        classes = {**logits, "tf1": XlnetTF1Names.CLASSES}
         classifier = {"hugging_face": "classifier"}
         pooling, refused = self._summary()
 
-        def summarized(name: str, labels: Labels) -> Head:
+        def summarized(name: str, labels: Labels, names: Mapping[str, Name]) -> Head:
             pooler = HeadPooler(dense(
                 f"cls/{name}/pooler/dense", c.hidden_size, c.hidden_size, base=False,
                 hugging_face="sequence_summary.summary", tf1="model/sequnece_summary/summary"))
-            return pooled_head(name, c, labels, pooler, logits, pooling=pooling, refused=refused)
+            return pooled_head(name, c, labels, pooler, names, pooling=pooling, refused=refused)
 
         return {
             "lm": self._language_model(),
-            "classifier": summarized("classifier", self.labels(logits)),
+            "classifier": summarized("classifier", self.labels(classes), classes),
             "token_classifier": token_head(
                 "token_classifier", "token_classifier", c, self.labels(classifier), classifier),
             "qa": token_head(
                 "qa", "span_classifier", c, Labels(2), {"hugging_face": "qa_outputs"}),
-            "multiple_choice": summarized("multiple_choice", Labels(1)),
+            "multiple_choice": summarized("multiple_choice", Labels(1), logits),
         }
 
     def _language_model(self) -> Head:
@@ -279,7 +280,7 @@ class XlnetTF1Names(TF1Names):
     CLASSES: ClassVar[str] = "model/classification/logit"
 
     def __init__(self, source: TensorSource):
-        task = re.compile(r"(model/(classification|regression)_\w+/logit)/kernel")
+        task = re.compile(r"(model/(classification|regression)_[^/]+/logit)/kernel")
         found = [match[1] for name in source.tensors if (match := task.fullmatch(name))]
         self._classes = found[0] if len(found) == 1 else self.CLASSES
 

@@ -136,8 +136,8 @@ def untied(patch: Patch) -> None:
     """The output layer has a copy of the table, as it was a step of training before."""
     from hubexport.networks import heads
 
-    old = heads.in_dtype
-    patch.setattr(heads, "in_dtype", lambda table, dtype: 1.001 * old(table, dtype))
+    old = heads.tied_logits
+    patch.setattr(heads, "tied_logits", lambda rows, table: old(rows, 1.001 * table))
 
 
 def pre_classifier(activation: Callable[[Any], Any]) -> Plant:

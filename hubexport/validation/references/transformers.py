@@ -32,7 +32,7 @@ from hubexport.families.heads import (
     Interface,
 )
 from hubexport.families.opening import Opened
-from hubexport.validation.cases import Case
+from hubexport.validation.cases import Case, input_of
 from hubexport.validation.reference_file import layer_name
 from hubexport.validation.references import fairseq, openai
 from hubexport.validation.references.hugging_face_tokenizer import HuggingFaceTokenizer, says_how
@@ -80,7 +80,8 @@ class TransformersModel:
         names = _classes(list(self._interfaces))
         for name, of in names.items():
             model = loader.load(prefix + name)
-            setattr(model, model.base_model_prefix, _encoded(torch)())
+            if not any(self._interfaces[each].encodes for each in of):
+                setattr(model, model.base_model_prefix, _encoded(torch)())
             self._models |= dict.fromkeys(of, model)
         others = loader.check(family)
         classes = ", ".join(f"{prefix}{name}" for name in names or ("Model",))
@@ -165,15 +166,25 @@ class TransformersModel:
     ) -> dict[str, Any]:
         """A head's outputs; of choices, every row is one, alone in its sample."""
         torch, interface, model = self._torch, self._interfaces[name], self._models[name]
+        if interface.encodes:
+            arrays = {key: value.numpy() for key, value in inputs.items()}
+            own = {key: torch.from_numpy(input_of(key, arrays)).float() for key in interface.inputs}
+            (output,) = interface.outputs
+            return {output: model(**arguments, **own, return_dict=True).logits}
         whole = sequence = encoded.last_hidden_state
         base = getattr(model, model.base_model_prefix)
         if interface.lead == ENCODER_LEAD and interface.inputs:  # other tokens are thrown away
             rows = torch.arange(len(sequence))[:, None]
             sequence = sequence[rows, inputs[POSITIONS]]
         if self._heads[name].pooling == "lasttoken":
-            # These classes look for the last id that is not padding's, the mask notwithstanding.
+            # These classes take the last place, or the last id that is not padding's, the mask
+            # notwithstanding: they are given no other.
+            mask = inputs["input_mask"]
+            last = (torch.arange(mask.shape[1]) * mask).argmax(dim=1)
+            sequence = sequence[torch.arange(len(mask)), last][:, None]  # [B, 1, H]
             model.config.pad_token_id = 0
-            arguments = {**arguments, "input_ids": inputs["input_mask"]}
+            ones = torch.ones_like(mask[:, :1])
+            arguments = {"input_ids": ones, "attention_mask": ones}
         if interface.lead != ENCODER_LEAD:
             arguments = {key: value[:, None] for key, value in arguments.items()}
             sequence = sequence[:, None] if "mc_positions" in interface.inputs else sequence
