@@ -133,7 +133,7 @@ def test_the_document_names_the_heads_variables(tmp_path: Path) -> None:
     for head in ("mlm", "nsp"):
         variables = getattr(encoder, head).variables[own:]
         assert [variable.name.removesuffix(":0") for variable in variables] == stated()[head]
-    assert set(stated()) == set(INTERFACES) - {"lm"}  # which has none
+    assert set(stated()) == set(INTERFACES)  # of those of `.lm`, that of GPT has none
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ ROUNDING = 0.1
 
 _FRAMEWORK = "tensorFlow2"
 _PREPROCESSING = "text-preprocessing"
-_NETWORKS = ("transformer", "bert")
+_NETWORKS = ("transformer", "bert", "transformer-xl")
 """What tfhub.dev can call the networks of the families that are exported."""
 
 _CLASSES: Mapping[str, tuple[str, ...]] = {

@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--bert_config", type=Path,
-        help="bert_config.json, config.json or GPT-2's hparams.json; found beside the checkpoint "
-        "if not passed",
+        help="bert_config.json, config.json, xlnet_config.json or GPT-2's hparams.json; found "
+        "beside the checkpoint if not passed",
     )  # fmt: skip
     parser.add_argument(
         "--encoder_config", type=Path,

@@ -325,7 +325,7 @@ class TestBeside:
         (tmp_path / "hparams.json").write_text(text)
         assert find_beside(tmp_path) is None
         found = problem(read_configuration, None, None, tmp_path / "model.ckpt")
-        assert "bert_config.json, openai_gpt_config.json or hparams.json beside it" in found
+        assert "openai_gpt_config.json, hparams.json or xlnet_config.json beside it" in found
 
     def test_a_directory_is_no_file(self, tmp_path):
         (tmp_path / "config.json").mkdir()

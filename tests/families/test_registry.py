@@ -105,6 +105,7 @@ class TestRefusals:
         supported = [f"encoder type {name}" for name in ("bert", "bert_v2")]
         types = (
             "bert", "camembert", "distilbert", "gpt2", "openai-gpt", "roberta", "xlm-roberta",
+            "xlnet",
         )  # fmt: skip
         supported += [f"model_type {name}" for name in types]
         assert f"supported: {', '.join(supported)}\n" in text

@@ -172,10 +172,10 @@ class EncoderFacts(Facts):
 
     @property
     def conventions(self) -> Mapping[str, Any]:
-        """`padding_side`, `causal` and `ignored_inputs`; None where the record does not say."""
-        return dict.fromkeys(("padding_side", "causal", "ignored_inputs")) | (
-            self.record.get("conventions") or {}
-        )
+        """`padding_side`, `causal`, `ignored_inputs` and `optional_inputs`; None where the record
+        does not say."""
+        known = ("padding_side", "causal", "ignored_inputs", "optional_inputs")
+        return dict.fromkeys(known) | (self.record.get("conventions") or {})
 
     @property
     def needs_first_type(self) -> bool:

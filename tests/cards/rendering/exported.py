@@ -106,6 +106,14 @@ def _causal(work: Path, path: Path, *, model: str) -> None:
     artifacts.export_encoder(checkpoint=work / "checkpoint", export_path=path)
 
 
+def _xlnet_encoder(work: Path, path: Path, *, model: str) -> None:
+    pytest.importorskip("transformers")
+    from tests.oracles import xlnet
+
+    xlnet.build(model, vocab_size=60, pad_token_id=5).save_pretrained(work / "checkpoint")
+    artifacts.export_encoder(checkpoint=work / "checkpoint", export_path=path)
+
+
 def _wordpiece(work: Path, path: Path, *, lower: bool, **options: Any) -> None:
     vocabulary = tiny.write_vocabulary(work / "vocab.txt", upper=not lower)
     artifacts.export_preprocessor(
@@ -212,6 +220,10 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     "gpt, double heads": functools.partial(_causal, model="OpenAIGPTDoubleHeadsModel"),
     "gpt2": functools.partial(_causal, model="GPT2LMHeadModel"),
     "gpt2, classifier": functools.partial(_causal, model="GPT2ForSequenceClassification"),
+    "xlnet": functools.partial(_xlnet_encoder, model="XLNetLMHeadModel"),
+    "xlnet, classifier": functools.partial(
+        _xlnet_encoder, model="XLNetForSequenceClassification"
+    ),
     "lambert": functools.partial(_garden, encoder="v2", heads=True, family="lambert"),
     "lambert, no heads": functools.partial(
         _garden, encoder="v2", heads=False, family="lambert"
@@ -261,6 +273,7 @@ PREPROCESSORS = {
     "roberta": "byte_level_bpe roberta cased",
     "gpt": "bpe openai-gpt uncased",
     "gpt2": "byte_level_bpe gpt2 cased",
+    "xlnet": "sentencepiece xlnet cased",
 }
 """Family -> the preprocessor of its artifacts; `BASIC`'s for those that are not listed."""
 
@@ -269,6 +282,7 @@ KINDS_OF_TOKENIZERS = {
     "huggingface/xlm_roberta_preprocess": "sentencepiece",
     "huggingface/openai_gpt_preprocess": "bpe",
     "huggingface/gpt2_preprocess": "byte_level_bpe",
+    "huggingface/xlnet_cased_preprocess": "sentencepiece",
 }
 """Of the preprocessors of encoders that are exported; WordPiece where they are not listed."""
 
