@@ -322,7 +322,7 @@ TENSORS: Mapping[str, str] = {
 USUAL_CAUSES: Mapping[str, str] = {
     "mlm": "output bias lost, word embeddings not tied, positions off by one, another activation "
     "or epsilon in the head",
-    "lm": "word embeddings not tied, positions off by one",
+    "lm": "word embeddings not tied, positions off by one, tokens seen that are to be guessed",
     "double_heads": "the score of a choice is read at another position, choices mixed with rows of "
     "the batch",
     "nsp": "the head reads another pooler than it was trained on, weights transposed",

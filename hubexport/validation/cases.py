@@ -21,6 +21,9 @@ MASKED_CASE = "mlm_sentences"
 LEFT_PADDED_CASE = "left_padded"
 """Name of the case of rows that are padded on the left."""
 
+WITH_OPTIONAL = "with_"
+"""How the names of cases begin that have an input which may be left out; its name follows."""
+
 _PREDICTIONS = 5
 _RAGGED_LENGTH = 32
 _SHORT_LENGTH = 11
@@ -124,7 +127,7 @@ def random_cases(
     for name, each in optional.items():
         case = by_name["plain" if each.limit is None else "ragged"]
         given = {name: optional_values(each, case, generator)}
-        cases.append(Case(f"with_{name}", {**case.inputs, **given}))
+        cases.append(Case(WITH_OPTIONAL + name, {**case.inputs, **given}))
     return cases
 
 

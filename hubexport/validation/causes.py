@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from hubexport.families.heads import INTERFACES, USUAL_CAUSES
-from hubexport.validation.cases import LEFT_PADDED_CASE, Case
+from hubexport.validation.cases import LEFT_PADDED_CASE, WITH_OPTIONAL, Case
 from hubexport.validation.reference_file import layer_name
 from hubexport.validation.results import Measurement
 
@@ -55,7 +55,7 @@ _OF_OUTPUT = {
     "default": "Usual causes: a sentence embedding that is pooled or normalized otherwise.",
     **{
         output: f"Usual causes: {USUAL_CAUSES[head]}."
-        for head, interface in INTERFACES.items()
+        for head, interface in reversed(list(INTERFACES.items()))  # the first that gives it
         for output in interface.outputs
     },
     "sequence_output": "Usual causes: something after the last layer, or its output is another's.",
@@ -69,6 +69,9 @@ def _causes(first: int, where: Sequence[str], cases: dict[str, Case], error: flo
             "the difference is small, so a formula is off rather than a weight: tanh or erf GELU, "
             "epsilon of the layer norms, a mask that is added otherwise, lower precision."
         )
+    if all(name.startswith(WITH_OPTIONAL) for name in where):
+        names = ", ".join(sorted(name.removeprefix(WITH_OPTIONAL) for name in where))
+        return f"{names} only: it is left out, or reaches another layer or other tokens."
     if where == [LEFT_PADDED_CASE]:
         return (
             "padding on the left only: positions are not counted from the first token, or not from "

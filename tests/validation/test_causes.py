@@ -94,6 +94,14 @@ def test_padding_on_the_left() -> None:
     said([of_left, *diverging(["ragged"], from_layer(0))], PADDING)
 
 
+def test_an_input_that_may_be_left_out() -> None:
+    worst = at_most("with_mems: encoder_outputs[0], relative Frobenius", LARGE, 1e-5)
+    of_memory = Divergence(Case("with_mems", LEFT.inputs), "encoder_outputs[0]", worst)
+    text = " ".join(explain([of_memory], LAYERS))
+    assert "mems only" in text and not any(each in text for each in SITUATIONS)
+    said([of_memory, *diverging(["ragged"], from_layer(0))], PADDING)
+
+
 @pytest.mark.parametrize(
     "names", [["segments"], ["segments", "ragged", "full_length"], ["full_length"]]
 )
@@ -118,6 +126,7 @@ def test_everywhere() -> None:
         ("default", "pooled or normalized otherwise"),
         ("mlm_logits", "output bias lost"),
         ("nsp_logits", "another pooler"),
+        ("lm_logits", "not tied"),
         ("sequence_output", "after the last layer"),
     ],
 )

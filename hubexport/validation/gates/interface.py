@@ -20,6 +20,7 @@ from hubexport.validation.artifact import flatten, training_keyword
 from hubexport.validation.cases import (
     ENCODER_INPUTS,
     TYPES,
+    WITH_OPTIONAL,
     Case,
     Tensors,
     padded_left,
@@ -245,7 +246,7 @@ def _optional(context: Context) -> Iterator[Measurement]:
     """Inputs that may be left out: they are taken, by heads too, and change what is given."""
     encoder = context.encoder
     for name, optional in encoder.optional.items():
-        case = context.case(f"with_{name}")
+        case = context.case(WITH_OPTIONAL + name)
         for part in ("", *encoder.heads):
             label = f".{part} with {name}" if part else f"root with {name}"
             outputs = flatten(encoder.call(part, case.inputs))

@@ -426,7 +426,8 @@ def _encoded(torch: Any) -> Callable[[], Any]:
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 
     class Output(BaseModelOutputWithPooling):
-        cache = past_key_values = cross_attentions = None  # which causal models look for
+        # Which models look for that are causal, or have a memory.
+        cache = past_key_values = cross_attentions = mems = None
 
     class Encoded(torch.nn.Module):
         def give(self, sequence: Any, pooled: Any) -> None:
