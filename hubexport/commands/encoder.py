@@ -182,7 +182,7 @@ def _summary(arguments: argparse.Namespace, record: dict[str, Any], seconds: flo
         f"family       {family['name']} ({family['evidence']})",
         f"architecture L={a['num_hidden_layers']} H={a['hidden_size']} "
         f"A={a['num_attention_heads']}, {a['hidden_act']}, epsilon {a['layer_norm_eps']:g}, "
-        f"{a['max_position_embeddings']} positions, computes in {a['dtype']}"
+        f"{a['max_position_embeddings'] or 'any number of'} positions, computes in {a['dtype']}"
         + ("" if a["variable_dtype"] == "float32" else f", stored in {a['variable_dtype']}")
         + (", skips padding" if a["padding"] == "skip" else ""),
         f"parameters   {a['num_parameters']:,} in {len(record['tensors'])} variables",

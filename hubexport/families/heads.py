@@ -148,6 +148,7 @@ class Interface:
       functions: what else its sub-object can be asked, by name.
       encodes: whether it runs the encoder in a way of its own, so that what else it gives is not
         what the root gives.
+      dropout_places: of a head that `encodes`, as of the family's conventions.
     """
 
     title: str
@@ -161,6 +162,7 @@ class Interface:
     problem_type: str | None = None
     functions: Mapping[str, Function] = dataclasses.field(default_factory=dict)
     encodes: bool = False
+    dropout_places: int = 0
 
     def sized(self, **sizes: int) -> Interface:
         """The same with numbers in the place of letters, V or K say."""
@@ -186,6 +188,7 @@ class Interface:
             "problem_type": self.problem_type,
             "functions": {name: each.record() for name, each in self.functions.items()},
             "encodes": self.encodes,
+            "dropout_places": self.dropout_places,
         }
 
     @classmethod
@@ -209,6 +212,7 @@ class Interface:
                 name: Function.of_record(each) for name, each in fields.get("functions", {}).items()
             },
             encodes=fields.get("encodes", False),
+            dropout_places=fields.get("dropout_places", 0),
         )
 
 

@@ -248,6 +248,8 @@ class Xlnet(Family):
             inputs={"perm_mask": ("B", "S", "S"), "target_mapping": ("B", "N", "S")},
             functions={},
             encodes=True,
+            # As of the encoder, but of two streams, which have embeddings and blocks of their own.
+            dropout_places=4 + 8 * c.num_hidden_layers if c.hidden_dropout_prob else 0,
         )
         return Head("permutation_language_model", scope, interface, (bias,), companions=(mask,))
     # fmt: on

@@ -49,14 +49,19 @@ def _dropout(context: Context, encoder: LoadedEncoder, inputs: Tensors) -> Itera
     if context.record is not None:
         layers = config["num_hidden_layers"]
         as_in_bert = (1 + 2 * layers if hidden else 0) + (layers if attention else 0)
-        expected = context.conventions.get("dropout_places", as_in_bert)
+        expected = {
+            context.conventions.get("dropout_places", as_in_bert),
+            *(head.dropout_places for head in encoder.heads.values() if head.encodes),
+        }
         assert context.saved_model is not None
         found = nodes_of_calls(context.saved_model, _RANDOM)
         yield Measurement(
             "dropout: places in the graphs of calls",
-            found == {0, expected},
+            found == {0, *expected},
             ", ".join(map(str, sorted(found))),
-            f"{expected}, and 0 without training" if expected else "0",
+            f"{', '.join(map(str, sorted(expected)))}, and 0 without training"
+            if any(expected)
+            else "0",
         )
     still = encoder(inputs)
     passes = [encoder(inputs, training=True) for _ in range(_PASSES)]
