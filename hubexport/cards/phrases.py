@@ -101,7 +101,6 @@ LANGUAGES: Mapping[str, str] = {
 
 
 DESCRIBED = {
-    "transformer_xl": "Transformer-XL",
     "xlm": "XLM",
 }
 """Families that cards may name though hubexport does not export them, and their names in print."""

@@ -6,6 +6,9 @@ import re
 
 from hubexport.checkpoints.source import TensorSource
 
+FREQUENCIES = "frequencies of distances"
+"""What of Transformer-XL is computed, and kept with the weights."""
+
 _BY_NAME = {
     "tf1": {
         "optimizer slots": r".*/(adam_[mv]|lamb_[mv]|Adam(_\d)?|AdamWeightDecayOptimizer(_\d)?"
@@ -25,6 +28,7 @@ _BY_NAME = {
     "hugging_face": {
         "index buffers": r"(.*\.)?embeddings\.(position_ids|token_type_ids)",
         "masks of attention": r"(.*\.)?h\.\d+\.attn\.(bias|masked_bias)",
+        FREQUENCIES: r"(.*\.)?pos_emb\.inv_freq",
     },
 }
 

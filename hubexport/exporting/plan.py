@@ -75,7 +75,7 @@ def make_plan(
     tensors: dict[str, str] = {}
     missing, misshaped, wrong_dtype = [], [], []
     copies: dict[str, list[str]] = {}
-    for name, (_, copy_of) in family.duplicates.items():
+    for name, (_, copy_of) in family.tied().items():
         copies.setdefault(copy_of, []).append(name)
     for weight in weights:
         # Of tied tensors, one may be stored.
@@ -131,13 +131,14 @@ def _account(
             if tensor is not None:
                 known.setdefault(tensor.name, reason)
     known = {**training_state(source), **known}
+    duplicates = family.tied()
     skipped: dict[str, list[str]] = {}
     unused: list[str] = []
     untied: list[str] = []
     for name, tensor in source.tensors.items():
         if name in used:
             continue
-        needed_by, copy_of = family.duplicates.get(name, ("", ""))
+        needed_by, copy_of = duplicates.get(name, ("", ""))
         reason = known.get(name) or next(
             (
                 f"head: {head}"

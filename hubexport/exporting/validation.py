@@ -23,6 +23,7 @@ _SOURCES = {
     "hugging_face": "transformers",
     "fairseq": "transformers",
     "openai": "transformers",
+    "adaptive": "transformers",
     "tf1": "model_garden",
     "tf2": "model_garden",
 }

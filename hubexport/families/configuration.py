@@ -69,29 +69,29 @@ class Configuration:
         value = next(iter(found.values()), default)
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             needed = "a positive integer" if minimum == 1 else f"an integer of at least {minimum}"
-            raise self._error(name, value, needed)
+            raise self.unusable(name, value, needed)
         if any(other != value for other in found.values()):
             said = ", ".join(f"{key}: {other!r}" for key, other in found.items())
-            raise self._error(name, said, "one value")
+            raise self.unusable(name, said, "one value")
         return value
 
     def fraction(self, name: str, default: float) -> float:
         """A number of at least 0 and below 1: a dropout rate or an epsilon."""
         value = self.values.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-            raise self._error(name, value, "a number of at least 0 and less than 1")
+            raise self.unusable(name, value, "a number of at least 0 and less than 1")
         return float(value)
 
     def flag(self, name: str, default: bool) -> bool:
         value = self.values.get(name, default)
         if not isinstance(value, bool):
-            raise self._error(name, value, "true or false")
+            raise self.unusable(name, value, "true or false")
         return value
 
     def text(self, name: str, default: str) -> str:
         value = self.values.get(name, default)
         if not isinstance(value, str):
-            raise self._error(name, value, "a string")
+            raise self.unusable(name, value, "a string")
         return value
 
     def refuse(self, name: str, *harmless: Any, why: str) -> None:
@@ -107,7 +107,8 @@ class Configuration:
                 "export another model, or fix the configuration if it is wrong.",
             )
 
-    def _error(self, name: str, value: Any, wanted: str) -> ConfigurationError:
+    def unusable(self, name: str, value: Any, wanted: str) -> ConfigurationError:
+        """The error of a value that is not what is wanted; None for one that is not there."""
         found = "nothing" if value is None else clipped(repr(value))
         return ConfigurationError(
             f"the configuration has no usable {name}",

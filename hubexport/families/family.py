@@ -58,6 +58,7 @@ class Family(abc.ABC):
         transformers must be told.
       ignored_inputs: of the encoder's inputs, those that are taken and have no influence.
       transformers: what the names of transformers' classes begin with.
+      transformers_releases: those that have them, as pip takes it.
       config: what shapes the network.
       trained_positions: sequence length that the model was trained with; None for no limit.
       names: how this checkpoint spells the weights of the parts.
@@ -80,6 +81,7 @@ class Family(abc.ABC):
     positions_from_mask: ClassVar[bool] = False
     ignored_inputs: ClassVar[tuple[str, ...]] = ()
     transformers: ClassVar[str]
+    transformers_releases: ClassVar[str] = ">=5,<6"
     config: EncoderConfig
     trained_positions: int | None
     names: Names
@@ -145,6 +147,10 @@ class Family(abc.ABC):
     @abc.abstractmethod
     def encoder(self) -> list[Part]:
         """Everything but poolers and heads."""
+
+    def tied(self) -> Mapping[str, tuple[str, str]]:
+        """As `duplicates`, those of this model."""
+        return self.duplicates
 
     def poolers(self, scope: str) -> Mapping[str, Part]:
         """Dense layers, followed by tanh, on the first token that checkpoints may hold: key of

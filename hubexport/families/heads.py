@@ -7,12 +7,12 @@ a head reads it there. Names follow TF-Hub's common API for text encoders (`.mlm
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubexport.families.tensor_map import Leaf, Name, Part, dense, layer_norm
 from hubexport.families.transforms import TRANSPOSED
-from hubexport.networks.config import EncoderConfig
+from hubexport.networks.config import MEMORY, EncoderConfig
 
 if TYPE_CHECKING:  # validation reads this where only JAX and numpy are installed
     from hubexport.families.configuration import Configuration
@@ -73,8 +73,8 @@ class Function:
         )
 
 
-LANGUAGES, MEMORY, NEW_MEMORY = "input_language_ids", "mems", "new_mems"
-"""Names of inputs that some encoders take beside the usual ones, and what is given for one."""
+LANGUAGES = "input_language_ids"
+"""Of what some encoders take beside the usual inputs, as `networks.config.MEMORY` is, the name."""
 
 FLOATS = ("past", MEMORY)
 """Inputs that are float32."""
@@ -291,6 +291,17 @@ INTERFACES: Mapping[str, Interface] = {
 }
 """By the name of the sub-object that holds the head, in the order of artifacts' signatures."""
 
+LOG_PROBS = dataclasses.replace(
+    INTERFACES["lm"],
+    outputs={"lm_log_probs": ("B", "N", "V")},
+    layers=1,
+    functions={"score": INTERFACES["lm"].functions["score"]},
+)
+"""`lm` where a softmax by clusters gives log-probabilities, and scores there are none of."""
+
+FORMS: Sequence[tuple[str, Interface]] = (*INTERFACES.items(), ("lm", LOG_PROBS))
+"""Every form that a head of that name may have."""
+
 ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
     "mlm": ("ForMaskedLM", "ForPreTraining"),
     "lm": ("LMHeadModel",),
@@ -309,6 +320,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "start_logits": ("start_logits",),
     "end_logits": ("end_logits",),
     "mc_logits": ("mc_logits",),
+    "lm_log_probs": ("prediction_scores",),
 }
 """Output of a head -> what transformers' classes call it; `logits` where it is not in the table."""
 
@@ -316,6 +328,7 @@ TENSORS: Mapping[str, str] = {
     "mlm": r"(.*[/.])?(cls[/.]predictions[/.]|masked_lm/(?!embedding_table)).*"
     r"|(.*/)?mlm/.*|((encoder|decoder)\.)?lm_head\..*|vocab_(transform|layer_norm|projector)\..*",
     "nsp": r"(.*[/.])?(cls[/.]seq_relationship|next_sentence)[/.].*",
+    "lm": r"crit\..*|transformer/adaptive_softmax/.*",
     "double_heads": r"multiple_choice_head\..*",
     "classifier": r"score\.weight|(pre_)?classifier\.(.*\.)?(weight|bias)|output_(weights|bias)"
     r"|((encoder|decoder)\.)?classification_heads\..*|(.*/)?classification_heads/\d+/.*",
@@ -326,7 +339,8 @@ TENSORS: Mapping[str, str] = {
 USUAL_CAUSES: Mapping[str, str] = {
     "mlm": "output bias lost, word embeddings not tied, positions off by one, another activation "
     "or epsilon in the head",
-    "lm": "word embeddings not tied, positions off by one, tokens seen that are to be guessed",
+    "lm": "word embeddings not tied, positions off by one, tokens seen that are to be guessed, "
+    "clusters of words in another order",
     "double_heads": "the score of a choice is read at another position, choices mixed with rows of "
     "the batch",
     "nsp": "the head reads another pooler than it was trained on, weights transposed",
@@ -427,6 +441,12 @@ def causal_language_model(config: EncoderConfig, *, carried: bool) -> Head:
     }
     interface = INTERFACES["lm"].sized(**sizes)
     return Head("language_model", "cls/lm", interface, (), carried=carried)
+
+
+def adaptive_language_model(config: EncoderConfig, parts: Sequence[Part]) -> Head:
+    """Words by clusters, whose tables and projections may be the embeddings'."""
+    interface = LOG_PROBS.sized(V=config.vocab_size)
+    return Head("adaptive_language_model", "cls/lm", interface, tuple(parts))
 
 
 def double_heads(config: EncoderConfig, names: Mapping[str, Name], *, refused: str = "") -> Head:

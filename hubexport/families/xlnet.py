@@ -16,8 +16,6 @@ from hubexport.families.configuration import Configuration
 from hubexport.families.family import Family
 from hubexport.families.heads import (
     INTERFACES,
-    MEMORY,
-    NEW_MEMORY,
     Head,
     HeadPooler,
     OptionalInput,
@@ -37,6 +35,7 @@ from hubexport.families.transforms import (
     Squeezed,
     chain,
 )
+from hubexport.networks.config import MEMORY, NEW_MEMORY
 from hubexport.networks.relative_config import RelativeConfig
 
 if TYPE_CHECKING:

@@ -10,6 +10,9 @@ ACTIVATIONS = ("gelu_tanh", "gelu_erf", "relu")
 DTYPES = ("float32", "bfloat16", "float16")
 """That a network can compute in."""
 
+MEMORY, NEW_MEMORY = "mems", "new_mems"
+"""Names of what encoders with a memory take and give."""
+
 PADDINGS = ("compute", "skip")
 """What a network does with padding."""
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from hubexport.networks.adaptive import AdaptiveEmbeddings, AdaptiveSoftmax
 from hubexport.networks.config import EncoderConfig
 from hubexport.networks.decoding import decode
 from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm, tied_logits
@@ -190,6 +191,19 @@ class LanguageModel(tf.Module):
         return {"past": tf.zeros(shape)}
 
 
+class AdaptiveLanguageModel(LanguageModel):
+    """The same by clusters of words; what it gives for a word is its log-probability."""
+
+    def __init__(self, place: Place):
+        tf.Module.__init__(self)
+        self.config, embeddings = place.config, place.encoder.embeddings
+        assert isinstance(embeddings, AdaptiveEmbeddings)
+        self.softmax = AdaptiveSoftmax(place.variables, place.scope, embeddings)
+
+    def logits(self, rows: tf.Tensor) -> tf.Tensor:
+        return self.softmax(rows)  # whose softmax is what they already are
+
+
 class DoubleHeads(tf.Module):
     """A language model that also scores each choice, at the token that it ends with."""
 
@@ -240,6 +254,7 @@ HEADS: Mapping[str, Callable[[Place], Network]] = {
     "masked_language_model": MaskedLanguageModel,
     "language_model": LanguageModel,
     "permutation_language_model": PermutationLanguageModel,
+    "adaptive_language_model": AdaptiveLanguageModel,
     "double_heads": DoubleHeads,
     "pooled_classifier": PooledClassifier,
     "token_classifier": TokenClassifier,

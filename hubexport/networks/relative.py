@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from hubexport.families.heads import MEMORY, NEW_MEMORY
 from hubexport.networks.attention import ScoreScales, masked_softmax, scaled
+from hubexport.networks.config import MEMORY, NEW_MEMORY
 from hubexport.networks.layers import LayerNorm, Linear, dropout
 from hubexport.networks.padding import State, layout_of
 from hubexport.networks.relative_config import RelativeConfig
@@ -36,9 +37,11 @@ def distances(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
 
 def sinusoids(steps: tf.Tensor, size: int) -> tf.Tensor:
     """[R] -> float32 [R, size]: sines of all frequencies, then cosines of them."""
-    exponents = tf.range(0, size, 2, dtype=tf.float32) / size
-    frequencies = tf.pow(10000.0, -exponents)  # [size / 2]
-    angles = tf.expand_dims(tf.cast(steps, tf.float32), 1) * tf.expand_dims(frequencies, 0)
+    # By the formula of the original programs, and not by TensorFlow: a frequency's last bit is that
+    # of angles a thousand steps away 6e-5.
+    exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
+    frequencies = 1 / np.float32(10000) ** exponents  # [size / 2]
+    angles = tf.expand_dims(tf.cast(steps, tf.float32), 1) * frequencies[np.newaxis]
     return tf.concat([tf.sin(angles), tf.cos(angles)], axis=1)
 
 
@@ -246,7 +249,9 @@ class RelativeEncoder(tf.Module):
         last steps, where the model keeps no more."""
         longer = tf.concat([memory, tf.stack(given, axis=1)], axis=2)
         most = self.config.mem_len
-        return longer if most is None else longer[:, :, -most:]
+        if most is None:
+            return longer
+        return longer[:, :, tf.maximum(tf.shape(longer)[2] - most, 0) :]
 
 
 def seen_tokens(mask: tf.Tensor, memory: tf.Tensor) -> tf.Tensor:
@@ -258,3 +263,17 @@ def seen_tokens(mask: tf.Tensor, memory: tf.Tensor) -> tf.Tensor:
 def as_bias(seen: tf.Tensor) -> tf.Tensor:
     """Who sees what, bool [B, S, K] -> float32 [B, 1, S, K]; see `mask_bias`."""
     return tf.multiply(1.0 - tf.cast(tf.expand_dims(seen, 1), tf.float32), -1e9, name="mask_bias")
+
+
+def causal_bias_of(span: int | None) -> Bias:
+    """Every token sees itself and those before it: with itself as many as the span says, None for
+    all. Padding is seen by itself alone, so that there is nothing that sees nothing."""
+
+    def bias(mask: tf.Tensor, memory: tf.Tensor) -> tf.Tensor:
+        queries = tf.shape(mask)[1]
+        before = distances(queries, memory + queries)  # [S, M + S]
+        near = before >= 0 if span is None else tf.logical_and(before >= 0, before < span)
+        tokens = tf.logical_and(seen_tokens(mask, memory), near)
+        return as_bias(tf.logical_or(tokens, tf.equal(before, 0)))
+
+    return bias

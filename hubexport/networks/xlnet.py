@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from hubexport.families.heads import MEMORY, NEW_MEMORY
+from hubexport.networks.config import MEMORY, NEW_MEMORY
 from hubexport.networks.feed_forward import FeedForward
 from hubexport.networks.layers import LayerNorm, dropout, tied_logits
 from hubexport.networks.padding import State, layout_of

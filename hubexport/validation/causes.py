@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from hubexport.families.heads import INTERFACES, USUAL_CAUSES
+from hubexport.families.heads import FORMS, USUAL_CAUSES
 from hubexport.validation.cases import LEFT_PADDED_CASE, WITH_OPTIONAL, Case
 from hubexport.validation.reference_file import layer_name
 from hubexport.validation.results import Measurement
@@ -55,7 +55,7 @@ _OF_OUTPUT = {
     "default": "Usual causes: a sentence embedding that is pooled or normalized otherwise.",
     **{
         output: f"Usual causes: {USUAL_CAUSES[head]}."
-        for head, interface in reversed(list(INTERFACES.items()))  # the first that gives it
+        for head, interface in reversed(FORMS)  # the first that gives it
         for output in interface.outputs
     },
     "sequence_output": "Usual causes: something after the last layer, or its output is another's.",

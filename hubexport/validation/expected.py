@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from hubexport.families.heads import NEW_MEMORY, POSITIONS
+from hubexport.families.heads import POSITIONS
+from hubexport.networks.config import NEW_MEMORY
 from hubexport.poolers import POOLERS, SENTENCE_EMBEDDING
 from hubexport.validation.cases import Case
 from hubexport.validation.context import Context

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import HubexportError
-from hubexport.families.heads import FLOATS, INTERFACES, NEW_MEMORY, POSITIONS, Axes
+from hubexport.families.heads import FLOATS, FORMS, POSITIONS, Axes
 from hubexport.files import replaced
+from hubexport.networks.config import NEW_MEMORY
 from hubexport.poolers import POOLERS
 from hubexport.validation.cases import ENCODER_INPUTS, Case
 
@@ -27,7 +28,7 @@ HEADER = "hubexport_reference"
 
 def _head_outputs() -> dict[str, Axes]:
     axes: dict[str, Axes] = {}
-    for interface in INTERFACES.values():
+    for _, interface in FORMS:
         for output, of_output in interface.given().items():
             # Two heads may give what is the same.
             axes.setdefault(output, tuple(1 if axis == "C" else axis for axis in of_output))

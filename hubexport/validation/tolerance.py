@@ -24,7 +24,7 @@ import dataclasses
 import math
 import re
 
-from hubexport.families.heads import INTERFACES
+from hubexport.families.heads import FORMS
 from hubexport.validation.figures import Figures
 from hubexport.validation.results import Measurement, at_most
 
@@ -46,7 +46,7 @@ SPREAD = 16.0
 are not quite normal."""
 
 _LAYER = re.compile(r"encoder_outputs\[(\d+)\]")
-_HEAD_LAYERS = {output: head.layers for head in INTERFACES.values() for output in head.outputs}
+_HEAD_LAYERS = {output: head.layers for _, head in FORMS for output in head.outputs}
 
 
 @dataclasses.dataclass(frozen=True)

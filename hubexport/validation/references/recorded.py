@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import some_of
-from hubexport.families.heads import FLOATS, LANGUAGES, MEMORY, NEW_MEMORY, POSITIONS
+from hubexport.families.heads import FLOATS, LANGUAGES, POSITIONS
 from hubexport.families.opening import Opened
+from hubexport.networks.config import MEMORY, NEW_MEMORY
 from hubexport.validation.cases import ENCODER_INPUTS, Case
 from hubexport.validation.reference_file import (
     HEAD_OUTPUTS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,7 +109,7 @@ MAKERS: Mapping[str, Maker] = {
     "transformers": Maker(
         "transformers",
         ("torch", "transformers"),
-        ("hugging_face", "fairseq", "openai"),
+        ("hugging_face", "fairseq", "openai", "adaptive"),
         frozenset({"bert_config", "tokenizer"}),
     ),
     "model_garden": Maker(
@@ -121,7 +122,7 @@ MAKERS: Mapping[str, Maker] = {
     "file": Maker(
         "recorded",
         (),
-        ("hugging_face", "fairseq", "openai", "tf1", "tf2"),
+        ("hugging_face", "fairseq", "openai", "adaptive", "tf1", "tf2"),
         frozenset({"bert_config", "encoder_config", "outputs_file"}),
         needs=frozenset({"outputs_file"}),
     ),
@@ -209,9 +210,19 @@ def check_not_read(output: Path, files: list[Path]) -> None:
 
 
 def layout_of(tensors: TensorSource) -> str:
-    """The checkpoint's layout; "openai" also where a TensorFlow checkpoint is one of GPT-2, which
-    Model Garden does not have."""
-    return "openai" if has_openai_names(tensors) else tensors.layout
+    """The checkpoint's layout, but that of models of TensorFlow which Model Garden does not have by
+    another name: "openai" of GPT-2, "adaptive" of Transformer-XL."""
+    if has_openai_names(tensors):
+        return "openai"
+    return "adaptive" if has_adaptive_names(tensors) else tensors.layout
+
+
+_ADAPTIVE = re.compile(r"transformer/adaptive_embed/(cutoff_\d+/)?lookup_table")
+
+
+def has_adaptive_names(source: TensorSource) -> bool:
+    """Whether it is a TensorFlow checkpoint of kimiyoung/transformer-xl."""
+    return source.layout == "tf1" and any(map(_ADAPTIVE.fullmatch, source.tensors))
 
 
 def check_layout(source: str, maker: Maker, tensors: TensorSource) -> None:

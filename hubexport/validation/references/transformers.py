@@ -25,19 +25,25 @@ from hubexport.families.heads import (
     FIELDS,
     FLOATS,
     LANGUAGES,
-    MEMORY,
-    NEW_MEMORY,
     POSITIONS,
     Head,
     Interface,
 )
 from hubexport.families.opening import Opened
+from hubexport.networks.config import MEMORY, NEW_MEMORY
+from hubexport.packages import MissingPackageError
 from hubexport.validation.cases import Case, input_of
 from hubexport.validation.reference_file import layer_name
-from hubexport.validation.references import fairseq, openai
+from hubexport.validation.references import fairseq, openai, transformer_xl
 from hubexport.validation.references.hugging_face_tokenizer import HuggingFaceTokenizer, says_how
 from hubexport.validation.references.sentence_transformers import sentence_embedding
-from hubexport.validation.references.sources import SIZES, Outputs, Request, first_line
+from hubexport.validation.references.sources import (
+    SIZES,
+    Outputs,
+    Request,
+    first_line,
+    has_adaptive_names,
+)
 from hubexport.validation.references.state_dict import read_state_dict
 from hubexport.validation.references.texts import make_cases
 
@@ -65,17 +71,19 @@ class TransformersModel:
 
         self._torch = torch
         family = self._family = _family(request)
+        _check_has(transformers, family)
         groups = _carried(family)
         self._heads = {name: each for group in groups for name, each in group.items()}
         self._interfaces = {name: each.interface for name, each in self._heads.items()}
-        state = _state_dict(request.source)
-        if request.source.layout != "fairseq":  # whose names are not these any more
+        state = _state_dict(request.source, request.configuration.values)
+        if request.source.layout == "hugging_face":  # else the names are not these any more
             state |= _tied(family, state)
         config = _config(request, family, state, self._interfaces)
         loader = _Loader(request, config, state)
         prefix = type(config).__name__.removesuffix("Config")
         self._has_pooler = any(_POOLER.fullmatch(name) for name in state)
-        self._base = loader.load(f"{prefix}Model", with_pooler=self._has_pooler)
+        base = loader.load(f"{prefix}Model", with_pooler=self._has_pooler)
+        self._base = _with_mask(base, family.config)
         self._models: dict[str, Any] = {}
         names = _classes(list(self._interfaces))
         for name, of in names.items():
@@ -172,10 +180,12 @@ class TransformersModel:
             (output,) = interface.outputs
             return {output: model(**arguments, **own, return_dict=True).logits}
         whole = sequence = encoded.last_hidden_state
+        ids = inputs["input_word_ids"]
         base = getattr(model, model.base_model_prefix)
         if interface.lead == ENCODER_LEAD and interface.inputs:  # other tokens are thrown away
             rows = torch.arange(len(sequence))[:, None]
             sequence = sequence[rows, inputs[POSITIONS]]
+            ids = inputs["input_word_ids"][rows, inputs[POSITIONS]]
         if self._heads[name].pooling == "lasttoken":
             # These classes take the last place, or the last id that is not padding's, the mask
             # notwithstanding: they are given no other.
@@ -184,7 +194,10 @@ class TransformersModel:
             sequence = sequence[torch.arange(len(mask)), last][:, None]  # [B, 1, H]
             model.config.pad_token_id = 0
             ones = torch.ones_like(mask[:, :1])
-            arguments = {"input_ids": ones, "attention_mask": ones}
+            arguments, ids = {"attention_mask": ones}, ones
+        takes = inspect.signature(model.forward).parameters
+        arguments = {key: value for key, value in arguments.items() if key in takes}
+        arguments["input_ids"] = ids
         if interface.lead != ENCODER_LEAD:
             arguments = {key: value[:, None] for key, value in arguments.items()}
             sequence = sequence[:, None] if "mc_positions" in interface.inputs else sequence
@@ -192,17 +205,20 @@ class TransformersModel:
             arguments = {**arguments, "mc_token_ids": inputs[POSITIONS][:, :1]}
         base.give(sequence, pooled)
         given = model(**arguments, return_dict=True)
-        found = {
-            output: next(
-                given[field] for field in FIELDS.get(output, ("logits",)) if field in given
-            )
-            for output in interface.outputs
-        }
-        if "score" in interface.functions:
+        found = {output: _field(given, output) for output in interface.outputs}
+        optional = self._family.optional_inputs().keys() & inputs.keys()
+        if "score" in interface.functions and not optional:  # which functions do not take
             base.give(whole, pooled)
-            logits = model(**arguments, return_dict=True).logits
+            arguments["input_ids"] = inputs["input_word_ids"]
+            given = model(**arguments, return_dict=True)
+            (logits,) = (_field(given, output) for output in interface.outputs)
             found |= _scores(torch, logits, inputs["input_word_ids"], inputs["input_mask"])
         return found
+
+
+def _field(given: Any, output: str) -> Any:
+    """A head's output, of what transformers' class gives."""
+    return next(given[field] for field in FIELDS.get(output, ("logits",)) if field in given)
 
 
 def _tied(family: Family, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +226,7 @@ def _tied(family: Family, state: Mapping[str, Any]) -> dict[str, Any]:
     names = {weight.variable: weight.tensor for weight in family.names.weights(family.encoder())}
     return {
         names[copy_of]: state[copy]
-        for copy, (_, copy_of) in family.duplicates.items()
+        for copy, (_, copy_of) in family.tied().items()
         if copy in state and copy_of in names and names[copy_of] not in state
     }
 
@@ -245,11 +261,37 @@ def _family(request: Request) -> Family:
     return Opened(request.source, configuration).model()[0]
 
 
-def _state_dict(source: TensorSource) -> dict[str, Any]:
+def _check_has(transformers: Any, family: Family) -> None:
+    """Fails where the installed release has no such models any more.
+
+    Raises:
+      MissingPackageError: it has none.
+    """
+    if not hasattr(transformers, f"{family.transformers}Model"):
+        raise MissingPackageError(
+            f"the installed transformers has no {family.title}",
+            [("transformers", transformers.__version__), ("needed", family.transformers_releases)],
+            "in another environment, pip install hubexport torch "
+            f"'transformers{family.transformers_releases}' and make the reference there; or record "
+            "the outputs in the model's own code, and pass --source=file.",
+        )
+
+
+def _with_mask(model: Any, config: Any) -> Any:
+    """An encoder that takes a mask, as all but one do."""
+    if "attention_mask" in inspect.signature(model.forward).parameters:
+        return model
+    return transformer_xl.Masked(model, config.mem_len)
+
+
+def _state_dict(source: TensorSource, values: Mapping[str, Any]) -> dict[str, Any]:
     """The checkpoint's tensors by transformers' names, read by other programs than the export."""
     if has_openai_names(source):
         return openai.read_state_dict(source)
-    state = read_state_dict(source.files)
+    if has_adaptive_names(source):
+        configuration = transformer_xl.configuration(values)
+        return transformer_xl.completed(transformer_xl.read_state_dict(source, configuration))
+    state = transformer_xl.completed(read_state_dict(source.files))
     return fairseq.as_transformers(state) if source.layout == "fairseq" else state
 
 
@@ -291,6 +333,10 @@ def _config(
             if has_openai_names(request.source):
                 made_by = getattr(transformers, f"{family.transformers}Config")
                 return made_by(**openai.configuration(configuration.values))
+            if has_adaptive_names(request.source):
+                values = transformer_xl.configuration(configuration.values)
+                made_by = getattr(transformers, f"{family.transformers}Config")
+                return made_by(**values)
             known = model_type in CONFIG_MAPPING
             made_by = (
                 CONFIG_MAPPING[model_type]

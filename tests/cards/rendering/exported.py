@@ -114,6 +114,13 @@ def _xlnet_encoder(work: Path, path: Path, *, model: str) -> None:
     artifacts.export_encoder(checkpoint=work / "checkpoint", export_path=path)
 
 
+def _transformer_xl_encoder(work: Path, path: Path, *, head: str = "lm") -> None:
+    from tests.oracles import transformer_xl
+
+    checkpoint = transformer_xl.write_hugging_face(work / "checkpoint", "wt103", head=head)
+    artifacts.export_encoder(checkpoint=checkpoint, export_path=path)
+
+
 def _wordpiece(work: Path, path: Path, *, lower: bool, **options: Any) -> None:
     vocabulary = tiny.write_vocabulary(work / "vocab.txt", upper=not lower)
     artifacts.export_preprocessor(
@@ -220,6 +227,8 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     "gpt, double heads": functools.partial(_causal, model="OpenAIGPTDoubleHeadsModel"),
     "gpt2": functools.partial(_causal, model="GPT2LMHeadModel"),
     "gpt2, classifier": functools.partial(_causal, model="GPT2ForSequenceClassification"),
+    "transformer_xl": _transformer_xl_encoder,
+    "transformer_xl, classifier": functools.partial(_transformer_xl_encoder, head="classifier"),
     "xlnet": functools.partial(_xlnet_encoder, model="XLNetLMHeadModel"),
     "xlnet, classifier": functools.partial(
         _xlnet_encoder, model="XLNetForSequenceClassification"
@@ -254,7 +263,7 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
 }  # fmt: skip
 """Name -> what makes the artifact; those of preprocessors are tokenizer, model type and casing."""
 
-GPTS = ("gpt", "gpt2")
+GPTS = ("gpt", "gpt2", "transformer_xl")
 """Families whose artifacts have a causal language model."""
 PRE_TRAINED = ("mlm", "nsp")
 TAGS = (
@@ -273,6 +282,7 @@ PREPROCESSORS = {
     "roberta": "byte_level_bpe roberta cased",
     "gpt": "bpe openai-gpt uncased",
     "gpt2": "byte_level_bpe gpt2 cased",
+    "transformer_xl": "transformer_xl transfo-xl cased",
     "xlnet": "sentencepiece xlnet cased",
 }
 """Family -> the preprocessor of its artifacts; `BASIC`'s for those that are not listed."""
@@ -282,6 +292,7 @@ KINDS_OF_TOKENIZERS = {
     "huggingface/xlm_roberta_preprocess": "sentencepiece",
     "huggingface/openai_gpt_preprocess": "bpe",
     "huggingface/gpt2_preprocess": "byte_level_bpe",
+    "huggingface/transfo_xl_preprocess": "transformer_xl",
     "huggingface/xlnet_cased_preprocess": "sentencepiece",
 }
 """Of the preprocessors of encoders that are exported; WordPiece where they are not listed."""
