@@ -11,6 +11,7 @@ import pytest
 from hubexport import cli
 from hubexport.checkpoints import sentence_transformers
 from hubexport.families.heads import FORMS
+from hubexport.networks.config import NEW_MEMORY
 from hubexport.poolers import FLAG_VALUES, MODES, POOLERS, SENTENCE_EMBEDDING
 from hubexport.validation.reference_file import OUTPUTS
 
@@ -49,7 +50,7 @@ def _lines(text: str) -> list[str]:
 def test_references_record_the_outputs_of_the_table() -> None:
     recorded = [pooler.recorded for pooler in POOLERS.values() if pooler.recorded]
     heads = [output for _, interface in FORMS for output in interface.given()]
-    assert set(OUTPUTS) == {"sequence_output", *heads, *recorded}
+    assert set(OUTPUTS) == {"sequence_output", *heads, *recorded, NEW_MEMORY}
     assert len(OUTPUTS) == len(set(OUTPUTS))
 
 

@@ -15,7 +15,7 @@ from hubexport.families.heads import Head
 from hubexport.families.tensor_map import Weight
 
 if TYPE_CHECKING:
-    from hubexport.networks.heads import Network
+    from hubexport.networks.place import Network
     from hubexport.networks.pooling import Pooling
     from hubexport.networks.transformer import Encoder
     from hubexport.networks.variables import Variables
@@ -42,7 +42,8 @@ class HeadChoice:
         self, name: str, family: Family, variables: Variables, encoder: Encoder, pooled: Pooling
     ) -> Network:
         """The head's network."""
-        from hubexport.networks.heads import HEADS, Place
+        from hubexport.networks.heads import HEADS
+        from hubexport.networks.place import Place
         from hubexport.networks.pooling import POOLINGS, TokenDense
 
         head = self.heads[name]

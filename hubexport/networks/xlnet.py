@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -13,6 +12,7 @@ from hubexport.networks.config import MEMORY, NEW_MEMORY
 from hubexport.networks.feed_forward import FeedForward
 from hubexport.networks.layers import LayerNorm, dropout, tied_logits
 from hubexport.networks.padding import State, layout_of
+from hubexport.networks.place import Place, Tensors
 from hubexport.networks.relative import (
     RelativeAttention,
     RelativeEncoder,
@@ -23,9 +23,6 @@ from hubexport.networks.relative import (
 from hubexport.networks.relative_config import RelativeConfig
 from hubexport.networks.transformer import Encoded, PostNorm, Stack, TransformerBlock
 from hubexport.networks.variables import NamedVariables, Variables
-
-if TYPE_CHECKING:
-    from hubexport.networks.heads import Place, Tensors
 
 QUERY_STREAM = "query_stream"
 """What the second stream ends with, [B, N, H]."""

@@ -24,7 +24,7 @@ from hubexport.families.heads import (
     Interface,
     OptionalInput,
 )
-from hubexport.networks.heads import Network
+from hubexport.networks.place import Network
 from hubexport.networks.pooling import Pooling
 from hubexport.networks.transformer import INPUTS, Encoded, Encoder
 
