@@ -18,6 +18,7 @@ import pytest
 from hubexport.errors import ConfigurationError, TensorMismatchError
 from hubexport.exporting.job import make_job
 from hubexport.exporting.options import EncoderOptions
+from hubexport.inspection.facts import facts_about
 from hubexport.saved_model.record import load_record
 from tests.artifacts import export_encoder
 from tests.material import material
@@ -130,6 +131,17 @@ def test_every_layer(name: str, layout: str, padding: str, tmp_path: Path) -> No
     assert_near(later["new_mems"], expected["new_mems"], "new_mems")
     probabilities = np.exp(outputs["lm_log_probs"].astype(np.float64))
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layout", transformer_xl.LAYOUTS)
+def test_inspected(layout: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "model", "projections of its own", layout)
+    facts = facts_about(path)
+    assert facts["family"] == "transformer_xl"
+    sizes = facts["architecture"]
+    assert (sizes["num_hidden_layers"], sizes["hidden_size"]) == (2, 16)
+    assert (sizes["intermediate_size"], sizes["num_attention_heads"]) == (24, None)
+    assert facts["disagreements"] == []
 
 
 @pytest.mark.parametrize("name", ["wt103", "no clusters"])
@@ -311,7 +323,7 @@ class TestOriginal:
 
     @pytest.mark.parametrize(("flag", "value"), [
         ("div_val", 2), ("untie_r", False), ("proj_share_all_but_first", False),
-        ("cutoffs", [0, 8, 30]), ("n_layer", 3), ("d_head", 4),
+        ("cutoffs", [0, 8, 30]), ("cutoffs", None), ("n_layer", 3), ("d_head", 4),
     ])  # fmt: skip
     def test_what_tensors_tell_is_compared(self, flag: str, value: Any, tmp_path: Path) -> None:
         checkpoint = written(tmp_path / "model", "wt103", "tf1", **{flag: value})
@@ -322,7 +334,7 @@ class TestOriginal:
         """A checkpoint of the original program, with what keras-transformer-xl's authors found."""
         found = material("checkpoints/tf1_keras-transformer-xl_test_checkpoint_div_1")
         config = {**json.loads((found / "config.json").read_text()), "same_length": False}
-        config |= {"cutoffs": [], "clamp_len": 1000}
+        config |= {"clamp_len": 1000}
         (tmp_path / "config.json").write_text(json.dumps(config))
         network = Network(found / "model.ckpt", bert_config=tmp_path / "config.json")
         arrays = {path.stem: np.load(path) for path in found.glob("*.npy")}
@@ -373,6 +385,11 @@ class TestRefusals:
         (checkpoint / "config.json").write_text(json.dumps(config))
         with pytest.raises(ConfigurationError, match="no usable tie_projs"):
             planned(checkpoint)
+
+    def test_fewer_positions(self, tmp_path: Path) -> None:
+        checkpoint = written(tmp_path / "model", "wt103", "hugging_face")
+        with pytest.raises(ConfigurationError, match="the model has none"):
+            planned(checkpoint, max_position_embeddings=5)
 
     def test_other_frequencies(self, tmp_path: Path) -> None:
         """Rounded to half precision, say."""

@@ -44,7 +44,7 @@ class _Layout:
       root, layer: the query kernel's name is `<root><layer>` with `{}` for the block's number.
       query, feed_forward: in a block; the kernel into the attention, and those that may lead into
         the intermediate layer.
-      word, position, types: the lookup tables, below the root; no `types` where there are none.
+      word, position, types: the lookup tables, below the root; None where there are none, or many.
       outputs_first: kernels are [out, in], as PyTorch's are.
       fused: the kernel into the attention is that of query, key and value, [in, 3 * in], and
         kernels may be those of convolutions, [1, in, out]. Others name their layers likewise:
@@ -56,8 +56,8 @@ class _Layout:
     layer: str
     query: str
     feed_forward: tuple[str, ...]
-    word: str
-    position: str
+    word: str | None
+    position: str | None
     types: str | None
     outputs_first: bool = False
     fused: bool = False
@@ -125,6 +125,16 @@ _LAYOUTS = (
             ("openai-gpt layout", "we", "pe"),
             ("openai/gpt-2 layout", "wte", "wpe"),
         )
+    ),
+    _Layout(  # Transformer-XL, of whose words there may be many tables
+        "Hugging Face layout", r"(?:.*\.)?", "layers.{}",
+        ".dec_attn.qkv_net.weight", (".pos_ff.CoreNet.0.weight",),
+        None, None, None, outputs_first=True,
+    ),
+    _Layout(
+        "kimiyoung/transformer-xl layout", "transformer/", "layer_{}",
+        "/rel_attn/qkv/kernel", ("/ff/layer_1/kernel",),
+        "adaptive_embed/lookup_table", None, None,
     ),
     *(
         _Layout(  # GPT and GPT-2

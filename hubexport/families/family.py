@@ -114,6 +114,12 @@ class Family(abc.ABC):
                 "pass the configuration that the checkpoint was trained with.",
             )
         asked, trained = c.max_position_embeddings, self.trained_positions
+        if trained is None and asked is not None:
+            raise ConfigurationError(
+                "fewer positions are asked for, and the model has none",
+                [("asked for", str(asked)), ("model", f"{self.title}: sequences have no limit")],
+                "leave out --max_position_embeddings.",
+            )
         if trained is not None and (asked is None or asked > trained):
             raise ConfigurationError(
                 "more positions are asked for than the model was trained with",

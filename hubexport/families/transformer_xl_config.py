@@ -133,7 +133,8 @@ class _Reader:
 
     def _cutoffs(self, words: int) -> tuple[int, ...]:
         """Without the ends of the vocabulary, which corpus_info.json of the original holds, too."""
-        found = self.configuration.values.get("cutoffs")
+        # Of the original, tensors tell whether there are any.
+        found = self.configuration.values.get("cutoffs", [] if self.original else None)
         numbers = found if isinstance(found, list) else [None]
         if not all(type(number) is int for number in numbers):
             raise self.configuration.unusable("cutoffs", found, "a list of whole numbers")

@@ -346,7 +346,7 @@ REAL = {
     "tf1_keras-xlnet_test_checkpoint_empty": (
         "tensors by the names of their variables", "not", 3_840 // 4, 0),
     "tf1_keras-transformer-xl_test_checkpoint_div_1": (
-        "tensors by the names of their variables", "not", 79_992 // 4, 0),
+        "kimiyoung/transformer-xl layout", "not", 79_992 // 4, 0),
 }  # fmt: skip
 
 

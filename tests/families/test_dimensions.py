@@ -282,7 +282,7 @@ REAL = {
     "hf_camphr_bert-test": (2, 2, None, 8, 1000, 64, 2, 2),
     "index_only/Senti-BERT": None,
     "tf1_keras-xlnet_test_checkpoint_empty": None,
-    "tf1_keras-transformer-xl_test_checkpoint_div_1": None,
+    "tf1_keras-transformer-xl_test_checkpoint_div_1": (2, 32, None, 64, 30, None, None, 32),
     "hf_gpt_capp": (4, 64, None, 256, 53, 512, None, 64),
 }
 

@@ -267,13 +267,16 @@ def _check_has(transformers: Any, family: Family) -> None:
     Raises:
       MissingPackageError: it has none.
     """
+    releases = family.transformers_releases
     if not hasattr(transformers, f"{family.transformers}Model"):
         raise MissingPackageError(
             f"the installed transformers has no {family.title}",
-            [("transformers", transformers.__version__), ("needed", family.transformers_releases)],
-            "in another environment, pip install hubexport torch "
-            f"'transformers{family.transformers_releases}' and make the reference there; or record "
-            "the outputs in the model's own code, and pass --source=file.",
+            [
+                ("transformers", transformers.__version__),
+                ("needed", f"pip install hubexport torch 'transformers{releases}'"),
+            ],
+            "make the reference in an environment of its own, or record the outputs in the model's "
+            "own code, and pass --source=file.",
         )
 
 
