@@ -144,15 +144,17 @@ def test_the_document_names_the_heads_variables(tmp_path: Path) -> None:
         ("qa", "RobertaForQuestionAnswering"),
         ("multiple_choice", "CamembertForMultipleChoice"),
         ("double_heads", "GPT2DoubleHeadsModel"),
+        ("qa_beam", "XLMForQuestionAnswering"),
     ],
 )
 def test_the_document_names_variables_of_fine_tuned_heads(
     head: str, name: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
-    from tests.oracles import causal, families
+    from tests.oracles import causal, families, xlm
 
-    build = causal.build if name in causal.CLASSES else families.build
+    others = {**dict.fromkeys(causal.CLASSES, causal), **dict.fromkeys(xlm.HEADS, xlm)}
+    build = others.get(name, families).build
     record, _ = planned(rewritten(build(name), tmp_path / "model"))
     variables = [row["variable"] for row in record["tensors"]]
     assert [each for each in variables if each.startswith("cls/")] == stated()[head]

@@ -52,6 +52,7 @@ LAYOUTS: Mapping[str, str] = {
     "hugging_face": " in Hugging Face's format",
     "openai": " in OpenAI's format",
     "fairseq": " in fairseq's format",
+    "xlm_original": " in XLM's own format",
     "other": "",
 }
 
@@ -100,9 +101,7 @@ LANGUAGES: Mapping[str, str] = {
 }  # fmt: skip
 
 
-DESCRIBED = {
-    "xlm": "XLM",
-}
+DESCRIBED: Mapping[str, str] = {}
 """Families that cards may name though hubexport does not export them, and their names in print."""
 
 

@@ -57,15 +57,20 @@ def model_settings(path: Path, value: Any) -> dict[str, Any]:
         found = config.get("model") if isinstance(config, dict) else None
     if not isinstance(found, Namespace | dict):
         return {}
-    settings = _Copy(path).plain(found, 0)
+    return plain_values(path, found, "an argparse.Namespace")
+
+
+def plain_values(path: Path, found: Namespace | dict[Any, Any], what: str) -> dict[str, Any]:
+    """Settings that a file holds as `what`, for errors; the rest is as of `model_settings`."""
+    settings = _Copy(path, what).plain(found, 0)
     return {name: item for name, item in settings.items() if type(name) is str}
 
 
 class _Copy:
     """Makes plain values of what the pickle machine built, a bounded number of them."""
 
-    def __init__(self, path: Path):
-        self._path, self._left = path, MAX_VALUES
+    def __init__(self, path: Path, what: str):
+        self._path, self._what, self._left = path, what, MAX_VALUES
 
     def plain(self, value: Any, depth: int) -> Any:
         self._left -= 1
@@ -92,7 +97,7 @@ class _Copy:
     def _unsafe(self, found: str) -> UnsafeCheckpointError:
         return UnsafeCheckpointError(
             "the checkpoint is refused: its settings are not a model's",
-            [("file", str(self._path)), ("found", f"an argparse.Namespace with {found}")],
+            [("file", str(self._path)), ("found", f"{self._what} with {found}")],
             "get the checkpoint from a source you trust, or save only the model's state dict "
             "and pass a configuration.",
         )

@@ -183,8 +183,8 @@ class TensorSource:
       format: the file format, for people: "TensorFlow checkpoint", "safetensors", ...
       layout: how tensors are named: "tf1" (TensorFlow, by variable name), "tf2"
         (TensorFlow object-based, as Model Garden writes), "openai" (GPT's release, by the place
-        of each tensor), "fairseq" (PyTorch state dict of fairseq's RoBERTa) or "hugging_face"
-        (any other PyTorch state dict).
+        of each tensor), "fairseq" (PyTorch state dict of fairseq's RoBERTa), "xlm_original" (that
+        of facebookresearch/XLM) or "hugging_face" (any other PyTorch state dict).
       files: every file that belongs to it, in a stable order.
       tensors: name -> tensor, in the checkpoint's order.
       resolve: other spellings. An object-based checkpoint stores a shared variable under one
@@ -192,7 +192,7 @@ class TensorSource:
       variable_names: name -> the name that the variable had in the program that saved it, where
         the format keeps it (object-based checkpoints do).
       settings: the model's configuration, or what is known of it, where it is kept with the
-        weights (as in "fairseq" and "openai"); plain values only.
+        weights (as in "fairseq", "xlm_original" and "openai"); plain values only.
     """
 
     path: Path

@@ -249,11 +249,36 @@ def _device(*name: Any) -> StandIn:
 _DEVICE = StandIn("a torch.device")
 
 
+class Array(Stateless):
+    """A NumPy array or number, or a part of one, that a training program kept: left out."""
+
+    __slots__ = ()
+
+
+def _array(*parts: Any) -> Array:
+    """Nothing of it is made, whatever it is made of."""
+    return Array()
+
+
+_OF_ARRAYS = (
+    *("multiarray._reconstruct", "multiarray.scalar"),
+    "numeric._frombuffer",
+)
+
+
 _GLOBALS: dict[str, StandIn] = {
     stand_in.name: stand_in
     for stand_in in (
         StandIn("collections.OrderedDict", _ordered_dict),
         StandIn("argparse.Namespace", new=Namespace),  # training programs' settings, as values
+        *(
+            StandIn(f"{core}.{name}", _array)
+            for core in ("numpy.core", "numpy._core")
+            for name in _OF_ARRAYS
+        ),
+        StandIn("numpy.ndarray"),
+        StandIn("numpy.dtype", _array),
+        StandIn("_codecs.encode", _array),  # bytes, of which arrays are made, in old protocols
         StandIn("torch._utils._rebuild_tensor", _rebuild_tensor),
         StandIn("torch._utils._rebuild_tensor_v2", _rebuild_tensor_v2),
         StandIn("torch._utils._rebuild_tensor_v3", _rebuild_tensor_v3),

@@ -55,9 +55,10 @@ def open_torch(path: Path) -> TensorSource:
         dict are left out too.
 
     Returns:
-      A TensorSource of layout "hugging_face", or "fairseq" by the tensors' names, then with the
-      model's settings if the file has them. Tensors that lie contiguous in the file are regions
-      of it; strided or compressed ones read their storage when read.
+      A TensorSource of layout "hugging_face"; "fairseq" by the tensors' names, or "xlm_original" by
+      what else the file holds, then with the model's settings if the file has them. Tensors that
+      lie contiguous in the file are regions of it; strided or compressed ones read their storage
+      when read.
 
     Raises:
       UnsafeCheckpointError: the pickle asks for anything but tensors; nothing was executed.

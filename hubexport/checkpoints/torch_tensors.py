@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hubexport.checkpoints import xlm
 from hubexport.checkpoints.fairseq import model_settings, state_dict_layout
 from hubexport.checkpoints.restricted_pickle import StandIn
 from hubexport.checkpoints.source import (
@@ -85,6 +86,8 @@ def torch_source(
     tensors = lazy_tensors(path, select_state_dict(path, value), storages)
     layout = state_dict_layout(tensors)
     settings = model_settings(path, value) if layout == "fairseq" else {}
+    if xlm.is_original(value):
+        layout, settings = xlm.LAYOUT, xlm.params_of(path, value)
     return TensorSource(path, file_format, layout, (path,), tensors, settings=settings)
 
 
@@ -100,10 +103,11 @@ def select_state_dict(path: Path, value: Any) -> dict[str, TorchTensor]:
     nested = [key for key in NESTED_KEYS if _has_tensors(value.get(key))]
     if not nested:
         return _tensors_of(path, value)
+    left_out = {nested[0], xlm.PARAMS} if xlm.is_original(value) else {nested[0]}
     others = [
         clipped(key)
         for key, item in value.items()
-        if key != nested[0] and (isinstance(item, TorchTensor) or _has_tensors(item))
+        if key not in left_out and (isinstance(item, TorchTensor) or _has_tensors(item))
     ]
     if others:
         raise _not_a_state_dict(path, f"tensors under {nested[0]!r} and under {some_of(others)}")

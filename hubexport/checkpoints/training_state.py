@@ -25,6 +25,7 @@ _BY_NAME = {
     "fairseq": {
         "buffers": r"(.*\.)?(version|_float_tensor)",
     },
+    "xlm_original": {},
     "hugging_face": {
         "index buffers": r"(.*\.)?embeddings\.(position_ids|token_type_ids)",
         "masks of attention": r"(.*\.)?h\.\d+\.attn\.(bias|masked_bias)",

@@ -82,8 +82,9 @@ def add_tokenizer_files(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_tokenizer_facts(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that say of a tokenizer what its files may not tell."""
+def add_tokenizer_facts(parser: argparse.ArgumentParser, *, more: str = "") -> None:
+    """Adds the flags that say of a tokenizer what its files may not tell; `more` is what the
+    language is for besides."""
     parser.add_argument(
         "--model_type",
         choices=sorted(CONVENTIONS),
@@ -100,5 +101,5 @@ def add_tokenizer_facts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--language",
         help="language of the text, such as en, for XLM's rules; none for text that is already "
-        "split into words by spaces",
+        "split into words by spaces" + more,
     )

@@ -98,7 +98,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     carried = parser.add_argument_group("a tokenizer to include in the artifact, at most one of")
     add_tokenizer_files(carried)
-    add_tokenizer_facts(parser)
+    add_tokenizer_facts(
+        parser,
+        more="; an XLM of several languages also adds its embedding wherever input_language_ids is "
+        "not given",
+    )
     parser.add_argument(
         "--dtype", choices=DTYPES, default="float32",
         help="dtype of matmuls and activations; outputs are always float32",
@@ -120,6 +124,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attention_probs_dropout_prob", type=float, help=override)
     parser.add_argument(
         "--max_position_embeddings", type=int, help="keep fewer positions than the checkpoint has"
+    )
+    add_boolean(
+        parser,
+        "causal",
+        None,
+        "whether tokens see only those before them: for XLM models that were trained to predict "
+        "the next word (xlm-clm-*), whose configurations do not say so",
     )
     add_boolean(
         parser,
@@ -184,7 +195,9 @@ def _summary(arguments: argparse.Namespace, record: dict[str, Any], seconds: flo
         f"A={a['num_attention_heads']}, {a['hidden_act']}, epsilon {a['layer_norm_eps']:g}, "
         f"{a['max_position_embeddings'] or 'any number of'} positions, computes in {a['dtype']}"
         + ("" if a["variable_dtype"] == "float32" else f", stored in {a['variable_dtype']}")
-        + (", skips padding" if a["padding"] == "skip" else ""),
+        + (", skips padding" if a["padding"] == "skip" else "")
+        + (", causal" if record["conventions"]["causal"] else "")
+        + (f", language {a['language']}" if a.get("language") else ""),
         f"parameters   {a['num_parameters']:,} in {len(record['tensors'])} variables",
         f"heads        {', '.join(heads) or 'none'}",
         f"pooler       {pooler['pooled_output']}{default_is}",

@@ -83,6 +83,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--outputs", dest="outputs_file", type=Path,
         help="recorded outputs, .npz or .safetensors; only with --source=file",
     )  # fmt: skip
+    add_boolean(
+        parser,
+        "causal",
+        None,
+        "as for `hubexport encoder`: whether tokens see only those before them",
+    )
+    parser.add_argument(
+        "--language",
+        help="as for `hubexport encoder`: the language that is added where none is given",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
     add_boolean(parser, "overwrite", False, "whether to replace a file at --output")
 

@@ -51,6 +51,7 @@ def export_encoder(
     hidden_dropout_prob: float | None = None,
     attention_probs_dropout_prob: float | None = None,
     max_position_embeddings: int | None = None,
+    causal: bool | None = None,
     validate: bool = False,
     reference: PathLike | None = None,
     overwrite: bool = False,
@@ -75,7 +76,8 @@ def export_encoder(
       sp_model_file: the tokenizer's SentencePiece model, as there.
       model_type: kind of the tokenizer, as there; None where the files tell.
       do_lower_case: whether it lower-cases text, as there; None where the files tell.
-      language: that of its texts, as there; None where the files tell.
+      language: that of its texts, as there; of a model with languages, also the one whose embedding
+        is added where `input_language_ids` is not given. None for none.
       dtype: "float32", "bfloat16" or "float16": what the encoder computes its matmuls and
         activations in, whatever the checkpoint's tensors are. Outputs are float32.
       variable_dtype: "float32", or `dtype`: what the dense layers' variables are stored in. They
@@ -89,6 +91,8 @@ def export_encoder(
       hidden_dropout_prob: dropout in training, behind dense layers and embeddings.
       attention_probs_dropout_prob: dropout in training, of attention's probabilities.
       max_position_embeddings: how many tokens the encoder takes.
+      causal: whether a token sees only those before it, for families in which either may be: XLM's
+        published configurations do not say.
       validate: whether the written artifact must pass all gates of `hubexport.validate` before
         it is moved to `export_path`.
       reference: a file of `make_reference` to compare with; None to make one, where the packages

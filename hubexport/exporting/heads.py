@@ -54,20 +54,22 @@ class HeadChoice:
             if name not in self.own_poolers:
                 return pooled
             scope, activation = head.pooler.part.scope, head.pooler.activation
-            token = POOLINGS[head.pooling]
-            return TokenDense(family.config, variables, scope, activation, token)
+            token, size = POOLINGS[head.pooling], head.pooler.size
+            return TokenDense(family.config, variables, scope, activation, token, size)
 
         leaves = {leaf.name: leaf for part in head.parts for leaf in part.leaves}
+        output = leaves.get("output_weights")
         place = Place(
             family.config,
             variables,
             head.scope,
             encoder,
-            leaves["output_weights"].shape[0] if "output_weights" in leaves else 0,
+            output.shape if output else (),
             "output_bias" in leaves,
             trained_on,
             head.activation or family.config.hidden_act,
             lambda: family.of_every_position().network(variables),
+            head.interface.outputs,
         )
         return HEADS[head.network](place)
 

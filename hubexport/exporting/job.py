@@ -14,7 +14,7 @@ from hubexport.exporting.heads import HeadChoice, choose_heads
 from hubexport.exporting.options import EncoderOptions
 from hubexport.exporting.plan import Plan, make_plan
 from hubexport.exporting.pooler import PoolerChoice, choose_pooler
-from hubexport.exporting.tokenizer_files import TokenizerFiles
+from hubexport.exporting.tokenizer_files import TokenizerFiles, refuse_facts
 from hubexport.families.configuration import Configuration
 from hubexport.families.dimensions import describe
 from hubexport.families.family import Family
@@ -93,6 +93,7 @@ class Job:
                 POSITIONS in head.interface.inputs for head in self.heads.heads.values()
             ),
         )
+        yield from self.family.doubts()
         for name, head in self.heads.heads.items():
             if head.interface.declares_labels and not head.interface.labels:
                 yield f".{name}: the checkpoint does not say what its classes are called"
@@ -135,7 +136,11 @@ def make_job(checkpoint: Path, options: EncoderOptions, tokenizer: TokenizerFile
         "variable_dtype": options.variable_dtype,
         "padding": options.padding,
     }
+    if options.language is not None:
+        chosen["language"] = options.language
     model, evidence = opened.model(options.family, {**options.overrides(), **chosen})
+    if options.language is not None and tokenizer.defined is None and not model.has_languages:
+        refuse_facts({"language": options.language})
     # What is asked for replaces what the directory declares, supported or not.
     declares = pooler is None and source.layout == "hugging_face"
     sentence = read_pipeline(directory) if declares else None

@@ -13,7 +13,7 @@ from hubexport.paths import PathLike
 _PATHS = ("checkpoint", "bert_config", "encoder_config", *TOKENIZER_PATHS)
 _OVERRIDES = (
     "hidden_act", "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob",
-    "max_position_embeddings",
+    "max_position_embeddings", "causal",
 )  # fmt: skip
 _OF_THE_RUN = ("export_path", "validate", "reference", "overwrite", "dry_run", "show_progress")
 """What the artifact does not depend on."""
@@ -44,6 +44,7 @@ class EncoderOptions:
     hidden_dropout_prob: float | None = None
     attention_probs_dropout_prob: float | None = None
     max_position_embeddings: int | None = None
+    causal: bool | None = None
     validate: bool = False
     reference: PathLike | None = None
     overwrite: bool = False

@@ -166,10 +166,23 @@ def read_tokenizer_files(
     if any(given.values()):
         paths = {name: Path(path) if path else None for name, path in given.items()}
         return TokenizerFiles(define_tokenizer(**paths, options=TokenizerOptions(**said)))
+    refuse_facts({name: value for name, value in said.items() if name != _OF_ENCODERS})
+    return TokenizerFiles()
+
+
+_OF_ENCODERS = "language"
+"""The option that may be about the model, too: once that is known, it is looked at again."""
+
+
+def refuse_facts(said: Mapping[str, Any]) -> None:
+    """Fails where options about a tokenizer are given without one.
+
+    Raises:
+      UsageError: there are some.
+    """
     if said:
         raise UsageError(
             "flags about a tokenizer say nothing about an encoder without its files",
             [(f"--{name}", str(value)) for name, value in said.items()],
             "leave them out, or pass --tokenizer, --vocab_file or --sp_model_file.",
         )
-    return TokenizerFiles()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ _SOURCES = {
     "fairseq": "transformers",
     "openai": "transformers",
     "adaptive": "transformers",
+    "xlm_original": "transformers",
     "tf1": "model_garden",
     "tf2": "model_garden",
 }
@@ -80,7 +81,15 @@ def reference_for(job: Job, options: EncoderOptions) -> Iterator[Path | None]:
         asked = options.given()
         paths = {name: Path(asked[name]) for name in names if name in asked}
         lower_case = (job.tokenizer.record() or {}).get("do_lower_case")
-        yield _make_reference(Path(directory) / "reference", layout, paths, lower_case)
+        facts = _facts(job, options)
+        yield _make_reference(Path(directory) / "reference", layout, paths, lower_case, facts)
+
+
+def _facts(job: Job, options: EncoderOptions) -> list[str]:
+    """Flags for what the configuration does not say of the model."""
+    flags = [] if options.causal is None else ["--causal" if options.causal else "--nocausal"]
+    language = getattr(job.family.config, "language", None)
+    return flags if language is None else [*flags, f"--language={language}"]
 
 
 def _check_reference(reference: Path | None, layout: str) -> None:
@@ -109,7 +118,11 @@ def _check_reference(reference: Path | None, layout: str) -> None:
 
 
 def _make_reference(
-    target: Path, layout: str, paths: Mapping[str, Path], do_lower_case: bool | None
+    target: Path,
+    layout: str,
+    paths: Mapping[str, Path],
+    do_lower_case: bool | None,
+    facts: Sequence[str],
 ) -> Path:
     """Makes a reference in a process of its own; gives `target`.
 
@@ -118,6 +131,7 @@ def _make_reference(
       layout: of the checkpoint.
       paths: the checkpoint, its configuration and vocabulary, by the names of the flags.
       do_lower_case: of the vocabulary.
+      facts: further flags.
 
     Raises:
       ValidationError: it could not be made.
@@ -128,6 +142,7 @@ def _make_reference(
     command += [f"--{name}={path}" for name, path in paths.items() if name in takes]
     if "vocab_file" in takes & paths.keys() and do_lower_case is not None:
         command.append("--do_lower_case" if do_lower_case else "--nodo_lower_case")
+    command += facts
     done = run_python([*command, f"--output={target}"])
     if done.status:
         said = done.last_lines(_SHOWN)

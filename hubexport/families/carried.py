@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hubexport.families.family import Family
 from hubexport.families.heads import Head, told_apart
+from hubexport.families.tensor_map import Part
 
 
 def spelled_heads(family: Family) -> dict[str, Head]:
@@ -21,16 +22,30 @@ def carried_heads(family: Family) -> list[Sequence[str]]:
     """The heads of which the checkpoint has tensors, by name.
 
     Heads that the same tensors could be of stay together where neither the configuration nor what
-    else the checkpoint holds tells them apart; the usual group is of one.
+    else the checkpoint holds tells them apart; the usual group is of one. What another head starts
+    from is no head of its own.
     """
     heads = spelled_heads(family)
+    tensors = {name: _found(head.parts, family) for name, head in heads.items()}
+    begun = {
+        tensor
+        for name, head in heads.items()
+        if head.pooler is not None and tensors[name]
+        for tensor in _found([head.pooler.part], family)
+    }
     by_tensors: dict[frozenset[str], list[str]] = {}
     for name, head in heads.items():
-        tensors = frozenset(weight.tensor for weight in family.names.weights(head.parts))
-        if any(family.source.find(tensor) is not None for tensor in tensors):
-            by_tensors.setdefault(tensors, []).append(name)
+        if tensors[name] - begun:
+            of_head = frozenset(weight.tensor for weight in family.names.weights(head.parts))
+            by_tensors.setdefault(of_head, []).append(name)
     without: list[Sequence[str]] = [[name] for name, head in heads.items() if head.carried]
     return without + [_told_apart(names, heads, family) for names in by_tensors.values()]
+
+
+def _found(parts: Iterable[Part], family: Family) -> set[str]:
+    """The names of those of the parts' tensors that the checkpoint has."""
+    tensors = (weight.tensor for weight in family.names.weights(parts))
+    return {tensor for tensor in tensors if family.source.find(tensor) is not None}
 
 
 def _told_apart(names: list[str], heads: Mapping[str, Head], family: Family) -> list[str]:

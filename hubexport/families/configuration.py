@@ -34,10 +34,10 @@ class Configuration:
     """A configuration file's values, as its author's program reads them.
 
     Attributes:
-      path: the file; with "fairseq" and "openai" the checkpoint itself.
+      path: the file; with "fairseq", "xlm_original" and "openai" the checkpoint itself.
       kind: "json" (bert_config.json, config.json, hparams.json), "model_garden" (an encoder's
-        YAML), "fairseq" (the training program's arguments, kept with the weights) or "openai"
-        (what the shapes of GPT's release say).
+        YAML), "fairseq" and "xlm_original" (the training program's arguments, kept with the
+        weights) or "openai" (what the shapes of GPT's release say).
       encoder_type: Model Garden's choice of encoder class ("bert", "bert_v2", ...), else "".
       values: the model's own values.
       heads: what Model Garden's experiment says of its classification heads (`cls_heads`).
@@ -156,7 +156,7 @@ def read_configuration(
     if bert_config is not None:
         return read_json(Path(bert_config))
     if settings:
-        return Configuration(checkpoint, "fairseq", "", settings)
+        return Configuration(checkpoint, layout or "fairseq", "", settings)
     if layout == "fairseq":
         raise ConfigurationError(
             "the model's configuration is needed",

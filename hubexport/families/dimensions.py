@@ -43,7 +43,7 @@ class _Layout:
       name: for people.
       root, layer: the query kernel's name is `<root><layer>` with `{}` for the block's number.
       query, feed_forward: in a block; the kernel into the attention, and those that may lead into
-        the intermediate layer.
+        the intermediate layer. With `{}` for the block's number, that is below the root.
       word, position, types: the lookup tables, below the root; None where there are none, or many.
       outputs_first: kernels are [out, in], as PyTorch's are.
       fused: the kernel into the attention is that of query, key and value, [in, 3 * in], and
@@ -106,6 +106,11 @@ _LAYOUTS = (
         ".attention.q_lin.weight", (".ffn.lin1.weight",),
         "embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight",
         None, outputs_first=True,
+    ),
+    _Layout(  # XLM, by either program
+        "XLM layout", r"(?:.*\.)?", "attentions.{}",
+        ".q_lin.weight", ("ffns.{}.lin1.weight",),
+        "embeddings.weight", "position_embeddings.weight", None, outputs_first=True,
     ),
     *(
         _Layout(  # RoBERTa
@@ -252,7 +257,11 @@ def _sizes(
         return None
     if layout.fused and (query != (query[0], 3 * query[0]) or not table(layout.word)):
         return None
-    into = next(filter(None, (find(block + name) for name in layout.feed_forward)), None)
+    first = min(blocks)
+    spelled = (
+        root + name.format(first) if "{}" in name else block + name for name in layout.feed_forward
+    )
+    into = next(filter(None, map(find, spelled)), None)
     into = kernel(into) if into is not None else None
     if into is not None and len(into) != 2:
         into = None

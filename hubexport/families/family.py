@@ -6,7 +6,7 @@ import abc
 import copy
 import dataclasses
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from hubexport.checkpoints.source import TensorSource
@@ -30,7 +30,8 @@ class Family(abc.ABC):
     Args:
       configuration: the model's configuration file.
       source: the checkpoint's tensors.
-      overrides: values of `EncoderConfig` that replace the configuration's.
+      overrides: values of `EncoderConfig` that replace the configuration's; `causal` and
+        `language`, of the models that have them.
 
     Raises:
       UsageError: an override is out of range.
@@ -56,6 +57,7 @@ class Family(abc.ABC):
         grow from layer to layer; what differences are measured by.
       positions_from_mask: whether positions are counted from the first token of `input_mask`, which
         transformers must be told.
+      masks_padding: whether transformers' classes hide padding from tokens.
       ignored_inputs: of the encoder's inputs, those that are taken and have no influence.
       transformers: what the names of transformers' classes begin with.
       transformers_releases: those that have them, as pip takes it.
@@ -79,6 +81,7 @@ class Family(abc.ABC):
     causal: ClassVar[bool] = False
     layer_scale: ClassVar[str] = "normalized"
     positions_from_mask: ClassVar[bool] = False
+    masks_padding: ClassVar[bool] = True
     ignored_inputs: ClassVar[tuple[str, ...]] = ()
     transformers: ClassVar[str]
     transformers_releases: ClassVar[str] = ">=5,<6"
@@ -92,9 +95,35 @@ class Family(abc.ABC):
         self.configuration, self.source = configuration, source
         trained = self.read_config(configuration, source, overrides.keys())
         self.trained_positions = trained.max_position_embeddings
-        self.config = dataclasses.replace(trained, **overrides)  # type: ignore[arg-type]
+        self.config = trained
+        self.config = dataclasses.replace(trained, **self.asked(overrides))  # type: ignore[arg-type]
         self._check()
         self.names = self.spelling(source)
+
+    def asked(self, overrides: Mapping[str, object]) -> dict[str, object]:
+        """What is asked for, as values of the family's configuration.
+
+        Raises:
+          UsageError: the model cannot be that.
+        """
+        if overrides.get("causal", self.causal) != self.causal:
+            reads = "from left to right only" if self.causal else "in both directions"
+            raise UsageError(
+                f"models of the family {self.name!r} read {reads}",
+                [("--causal", str(overrides["causal"]).lower())],
+                "leave it out: it is for families in which either may be, such as xlm.",
+            )
+        return {n: value for n, value in overrides.items() if n not in ("causal", "language")}
+
+    @property
+    def usual_language(self) -> int | None:
+        """The row of the table of languages that is added where no input says which."""
+        return None
+
+    @property
+    def has_languages(self) -> bool:
+        """Whether tokens have a language, for which the network has a table."""
+        return False
 
     def _check(self) -> None:
         c, path = self.config, str(self.configuration.path)
@@ -192,6 +221,10 @@ class Family(abc.ABC):
         same = copy.copy(self)
         same.config = dataclasses.replace(self.config, padding="compute")
         return same
+
+    def doubts(self) -> Iterator[str]:
+        """What is taken for granted of the model and may not be so: sentences for warnings."""
+        yield from ()
 
     def conventions(self) -> dict[str, object]:
         """What users of the artifact, and its checks, must know of its inputs."""

@@ -14,7 +14,13 @@ from hubexport.checkpoints.source import TensorSource
 from hubexport.families.configuration import Configuration
 from hubexport.families.family import Family
 from hubexport.families.gpt_config import GptConfig, read_gpt
-from hubexport.families.heads import Head, causal_language_model, double_heads, pooled_head
+from hubexport.families.heads import (
+    Head,
+    causal_language_model,
+    double_heads,
+    other_summary,
+    pooled_head,
+)
 from hubexport.families.names import Names, OpenAINames, TorchNames
 from hubexport.families.registry import register
 from hubexport.families.tensor_map import Part, conv1d, layer_norm, table
@@ -118,29 +124,12 @@ class Gpt(Family):
             "double_heads": double_heads(
                 c, {"hugging_face": ("multiple_choice_head.summary",
                                      "multiple_choice_head.linear")},
-                refused=self.other_summary()),
+                refused=other_summary(self.configuration, "cls_index")),
             "classifier": pooled_head(
                 "classifier", c, self.labels(score), None, score,
                 pooling="lasttoken", bias=False),
         }
     # fmt: on
-
-    def other_summary(self) -> str:
-        """How choices are scored, where that is not by a dense layer on the token that is pointed
-        at."""
-        usual = {
-            "summary_type": ("cls_index",),
-            "summary_use_proj": (True,),
-            "summary_activation": (None, "", "linear"),
-            "summary_proj_to_labels": (True,),
-        }
-        values = self.configuration.values
-        other = [
-            f"{key}: {values[key]!r}"
-            for key, possible in usual.items()
-            if key in values and values[key] not in possible
-        ]
-        return f"the configuration says {', '.join(other)}" if other else ""
 
     fine_tuned: ClassVar[tuple[str, ...]] = ("score.weight",)
     """Tensors of heads that are trained in place of the language model."""

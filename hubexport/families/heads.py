@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # validation reads this where only JAX and numpy are installe
 
 Axis = str | int
 Axes = tuple[Axis, ...]
-"""B batch, S sequence, N positions, C choices; V vocabulary and K classes where no model has yet
-given their number."""
+"""B batch, S sequence, N positions, C choices; V vocabulary, K classes, T beginnings and E ends of
+answers where no model has yet given their number."""
 
 ENCODER_LEAD: Axes = ("B", "S")
 POSITIONS = "masked_lm_positions"
@@ -96,6 +96,12 @@ class OptionalInput:
     limit: int | None = None
     outputs: Mapping[str, Axes] = dataclasses.field(default_factory=dict)
 
+    @property
+    def of_functions(self) -> bool:
+        """Whether functions of heads that take the encoder's inputs take it, too: each trace of
+        theirs is large, so only what says something of the tokens is."""
+        return self.limit is not None
+
     def of_lead(self, lead: Axes) -> Axes:
         """Its axes for a head whose inputs have these in the place of [B, S]."""
         replaced: Mapping[Axis, Axes] = {"B": lead[:-1], "S": lead[-1:]}
@@ -138,7 +144,7 @@ class Interface:
       title: for headings of pages.
       purpose: what it does, for sentences: "... is trained for guessing masked words".
       inputs: beside the encoder's, int32, by name.
-      outputs: float32, by name.
+      outputs: by name; float32, but those that are `integers`.
       lead: axes of the encoder's inputs.
       layers: how many layers it puts on the encoder's; limits of differences grow with them.
       labels: of its classes, in order; () where it has none or the checkpoint declares none.
@@ -149,6 +155,7 @@ class Interface:
       encodes: whether it runs the encoder in a way of its own, so that what else it gives is not
         what the root gives.
       dropout_places: of a head that `encodes`, as of the family's conventions.
+      integers: of its outputs, those that are int32.
     """
 
     title: str
@@ -163,6 +170,11 @@ class Interface:
     functions: Mapping[str, Function] = dataclasses.field(default_factory=dict)
     encodes: bool = False
     dropout_places: int = 0
+    integers: tuple[str, ...] = ()
+
+    def dtype(self, output: str) -> str:
+        """Of an output that it gives, itself or by a function."""
+        return "int32" if output in self.integers else "float32"
 
     def sized(self, **sizes: int) -> Interface:
         """The same with numbers in the place of letters, V or K say."""
@@ -180,7 +192,9 @@ class Interface:
             "title": self.title,
             "purpose": self.purpose,
             "inputs": {n: {"dtype": "int32", "shape": list(a)} for n, a in self.inputs.items()},
-            "outputs": _floats(self.outputs),
+            "outputs": {
+                n: {"dtype": self.dtype(n), "shape": list(a)} for n, a in self.outputs.items()
+            },
             "lead": list(self.lead),
             "layers": self.layers,
             "declares_labels": self.declares_labels,
@@ -213,6 +227,7 @@ class Interface:
             },
             encodes=fields.get("encodes", False),
             dropout_places=fields.get("dropout_places", 0),
+            integers=tuple(n for n, each in fields["outputs"].items() if each["dtype"] == "int32"),
         )
 
 
@@ -282,6 +297,19 @@ INTERFACES: Mapping[str, Interface] = {
         outputs={"start_logits": ("B", "S"), "end_logits": ("B", "S")},
         layers=1,
     ),
+    "qa_beam": Interface(
+        title="Question answering with a beam",
+        purpose="finding the likeliest answers to a question in a text, or that there is none",
+        inputs={"answer_mask": ("B", "S"), "cls_positions": ("B",)},
+        outputs={
+            "start_top_probs": ("B", "T"),
+            "start_top_index": ("B", "T"),
+            "end_top_probs": ("B", "E * T"),
+            "end_top_index": ("B", "E * T"),
+            "cls_logits": ("B",),
+        },
+        integers=("start_top_index", "end_top_index"),
+    ),
     "multiple_choice": Interface(
         title="Multiple choice",
         purpose="choosing one of several continuations",
@@ -303,13 +331,14 @@ FORMS: Sequence[tuple[str, Interface]] = (*INTERFACES.items(), ("lm", LOG_PROBS)
 """Every form that a head of that name may have."""
 
 ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
-    "mlm": ("ForMaskedLM", "ForPreTraining"),
-    "lm": ("LMHeadModel",),
+    "mlm": ("ForMaskedLM", "ForPreTraining", "WithLMHeadModel"),
+    "lm": ("LMHeadModel", "WithLMHeadModel"),
     "double_heads": ("DoubleHeadsModel",),
     "nsp": ("ForNextSentencePrediction", "ForPreTraining"),
     "classifier": ("ForSequenceClassification",),
     "token_classifier": ("ForTokenClassification",),
-    "qa": ("ForQuestionAnswering",),
+    "qa": ("ForQuestionAnsweringSimple", "ForQuestionAnswering"),
+    "qa_beam": ("ForQuestionAnswering",),
     "multiple_choice": ("ForMultipleChoice",),
 }
 """Ends of the names of transformers' classes that have the head."""
@@ -321,6 +350,12 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "end_logits": ("end_logits",),
     "mc_logits": ("mc_logits",),
     "lm_log_probs": ("prediction_scores",),
+    # transformers calls them log_probs: they are the softmax itself.
+    "start_top_probs": ("start_top_log_probs",),
+    "start_top_index": ("start_top_index",),
+    "end_top_probs": ("end_top_log_probs",),
+    "end_top_index": ("end_top_index",),
+    "cls_logits": ("cls_logits",),
 }
 """Output of a head -> what transformers' classes call it; `logits` where it is not in the table."""
 
@@ -333,6 +368,7 @@ TENSORS: Mapping[str, str] = {
     "classifier": r"score\.weight|(pre_)?classifier\.(.*\.)?(weight|bias)|output_(weights|bias)"
     r"|((encoder|decoder)\.)?classification_heads\..*|(.*/)?classification_heads/\d+/.*",
     "qa": r"qa_outputs\.(weight|bias)|cls/squad/output_\w+",
+    "qa_beam": r"(qa_outputs\.)?(start_logits|end_logits|answer_class)\..*",
 }
 """Names of a head's tensors in any layout, where no family's tables can be asked."""
 
@@ -348,6 +384,8 @@ USUAL_CAUSES: Mapping[str, str] = {
     "it, labels in another order",
     "token_classifier": "labels in another order, weights transposed",
     "qa": "start and end exchanged, weights transposed",
+    "qa_beam": "answers looked for in the question or in padding, start and end exchanged, the "
+    "score read at another token, another order of ends",
     "multiple_choice": "the head reads another pooler than it was trained on, choices mixed with "
     "rows of the batch",
 }
@@ -360,11 +398,16 @@ class HeadPooler:
 
     Attributes:
       part: its weights; the scope is that of the head's own, if the encoder's is another.
-      activation: `tanh`, or one of `hubexport.networks.config.ACTIVATIONS`.
+      activation: `tanh`, `linear`, or one of `hubexport.networks.config.ACTIVATIONS`.
     """
 
     part: Part
     activation: str = "tanh"
+
+    @property
+    def size(self) -> int:
+        """Of what it gives."""
+        return self.part.leaves[0].shape[-1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -408,6 +451,9 @@ def output_layer(
     return Part(scope, leaves, names, base=False)
 
 
+_PREDICTIONS = "cls/predictions"
+
+
 def masked_language_model(
     config: EncoderConfig,
     *,
@@ -417,7 +463,7 @@ def masked_language_model(
     activation: str = "",
 ) -> Head:
     """Dense layer, activation and norm before an output layer that is tied to the embeddings."""
-    c, scope = config, "cls/predictions"
+    c, scope = config, _PREDICTIONS
     parts = (
         # First, as in published modules: programs that set weights by position rely on the order.
         Part(f"{scope}/output_bias", (Leaf("", (c.vocab_size,)),), bias_names, base=False),
@@ -449,6 +495,20 @@ def adaptive_language_model(config: EncoderConfig, parts: Sequence[Part]) -> Hea
     return Head("adaptive_language_model", "cls/lm", interface, tuple(parts))
 
 
+def tied_masked_language_model(config: EncoderConfig, bias_names: Mapping[str, Name]) -> Head:
+    """Nothing but an output layer that is tied to the embeddings, with a bias."""
+    interface = dataclasses.replace(INTERFACES["mlm"].sized(V=config.vocab_size), layers=0)
+    bias = Part(f"{_PREDICTIONS}/output_bias", (Leaf("", (config.vocab_size,)),), bias_names, False)
+    return Head("tied_masked_language_model", _PREDICTIONS, interface, (bias,))
+
+
+def language_model(config: EncoderConfig, bias_names: Mapping[str, Name]) -> Head:
+    """The same for the next word."""
+    masked = tied_masked_language_model(config, bias_names)
+    interface = causal_language_model(config, carried=False).interface
+    return dataclasses.replace(masked, network="biased_language_model", interface=interface)
+
+
 def double_heads(config: EncoderConfig, names: Mapping[str, Name], *, refused: str = "") -> Head:
     """The same, and a score of each choice, read at one token."""
     scope = "cls/double_heads"
@@ -472,7 +532,8 @@ def pooled_head(
 ) -> Head:
     """Classes (or one score) from one vector: the pooler's, or what the pooling gives."""
     scope = scope or f"cls/{name}"
-    part = output_layer(scope, labels.number, config.hidden_size, names, bias=bias)
+    size = config.hidden_size if pooler is None else pooler.size
+    part = output_layer(scope, labels.number, size, names, bias=bias)
     return Head(
         "pooled_classifier", scope, _of_classes(name, labels), (part,), pooler,
         pooling=pooling, refused=refused, doubt=doubt,
@@ -488,9 +549,62 @@ def token_head(
     return Head(network, scope, _of_classes(name, labels), (part,))
 
 
+def beam_question_answering(
+    config: EncoderConfig, root: str, *, beginnings: int, ends: int
+) -> Head:
+    """The likeliest beginnings of an answer, and the likeliest ends of each.
+
+    Args:
+      root: what the names of its layers begin with in transformers' checkpoints: "qa_outputs.".
+      beginnings, ends: how many there are, of ends for each beginning.
+    """
+    H, scope = config.hidden_size, "cls/qa_beam"
+
+    def layer(name: str, size_in: int, size_out: int, *, bias: bool = True) -> Part:
+        names = {"hugging_face": root + name.replace("/", ".")}
+        part = dense(f"{scope}/{name}", size_in, size_out, base=False, **names)
+        return part if bias else dataclasses.replace(part, leaves=part.leaves[:1])
+
+    parts = (
+        layer("start_logits/dense", H, 1),
+        layer("end_logits/dense_0", 2 * H, H),
+        layer_norm(
+            f"{scope}/end_logits/LayerNorm", H, base=False,
+            hugging_face=f"{root}end_logits.LayerNorm",
+        ),
+        layer("end_logits/dense_1", H, 1),
+        layer("answer_class/dense_0", 2 * H, H),
+        layer("answer_class/dense_1", H, 1, bias=False),
+    )  # fmt: skip
+    interface = INTERFACES["qa_beam"].sized(**{"T": beginnings, "E * T": ends * beginnings})
+    return Head("beam_question_answering", scope, interface, parts)
+
+
 def _of_classes(name: str, labels: Labels) -> Interface:
     interface = INTERFACES[name].sized(K=labels.number)
     return dataclasses.replace(interface, labels=labels.names, problem_type=labels.problem_type)
+
+
+def other_summary(configuration: Configuration, summary_type: str) -> str:
+    """How transformers' SequenceSummary scores texts, where that is not by a dense layer on the
+    token that is meant.
+
+    Args:
+      summary_type: what the configuration calls that token.
+    """
+    usual = {
+        "summary_type": (summary_type,),
+        "summary_use_proj": (True,),
+        "summary_activation": (None, "", "linear"),
+        "summary_proj_to_labels": (True,),
+    }
+    values = configuration.values
+    other = [
+        f"{key}: {values[key]!r}"
+        for key, possible in usual.items()
+        if key in values and values[key] not in possible
+    ]
+    return f"the configuration says {', '.join(other)}" if other else ""
 
 
 TELLING_TASKS = frozenset(

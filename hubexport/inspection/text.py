@@ -21,6 +21,7 @@ _NAMING = {
     "tf2": "tensors by their paths through the objects",
     "openai": "tensors by their place in OpenAI's list of shapes",
     "fairseq": "a PyTorch state dict by fairseq's names",
+    "xlm_original": "a PyTorch state dict by XLM's names",
     "hugging_face": "a PyTorch state dict",
 }
 

@@ -52,22 +52,26 @@ class BertEmbeddings(tf.Module):
         Summed and normalized in float32: casting rows is cheap, casting tables is not.
         """
         c, size = self.config, self.config.embedding_size
-        word_ids = inputs["input_word_ids"]
         # [B, S, E], or rows as below
-        x = tf.gather(self.word_embeddings, self.layout.of_rows(word_ids, state))
-        if self.token_type_embeddings is not None:
-            x = x + self.types(inputs["input_type_ids"], state)
-        x = tf.reshape(x + self.positions(word_ids, state), [-1, size])  # [N, E]
+        x = tf.gather(self.word_embeddings, self.layout.of_rows(inputs["input_word_ids"], state))
+        x = self.marked(x, inputs, state)
+        x = tf.reshape(x + self.positions(inputs, state), [-1, size])  # [N, E]
         x = dropout(tf.cast(self.norm(x), c.dtype), c.hidden_dropout_prob, training)
         return x if self.projection is None else self.projection(x)
+
+    def marked(self, x: tf.Tensor, inputs: Mapping[str, tf.Tensor], state: State) -> tf.Tensor:
+        """Words' embeddings with what else is known of their rows added: token types, if any."""
+        if self.token_type_embeddings is None:
+            return x
+        return x + self.types(inputs["input_type_ids"], state)
 
     def types(self, type_ids: tf.Tensor, state: State) -> tf.Tensor:
         """Embeddings of token types [B, S]: of each row, or what is added to all alike."""
         return tf.gather(self.token_type_embeddings, self.layout.of_rows(type_ids, state))
 
-    def positions(self, word_ids: tf.Tensor, state: State) -> tf.Tensor:
-        """Embeddings of the positions of ids [B, S]: of each row, or what is added to them."""
-        length = tf.shape(word_ids)[1]
+    def positions(self, inputs: Mapping[str, tf.Tensor], state: State) -> tf.Tensor:
+        """Embeddings of positions: of each row, or what is added to the columns."""
+        length = tf.shape(inputs["input_word_ids"])[1]
         return self.layout.of_positions(self.first_positions(length), state)
 
     def first_positions(self, rows: tf.Tensor) -> tf.Tensor:
@@ -107,18 +111,64 @@ class GptEmbeddings(tf.Module):
 
         Of `input_word_ids` [B, S], which may be the last of the columns that `input_mask` is of.
         """
-        word_ids, mask = inputs["input_word_ids"], inputs["input_mask"]
         size = self.config.hidden_size
-        columns = tf.shape(mask)[1]
-        first = tf.argmax(mask, axis=1, output_type=tf.int32)  # [B]
-        numbers = tf.maximum(tf.range(columns) - tf.expand_dims(first, 1), 0)  # [B, P + S]
-        numbers = numbers[:, columns - tf.shape(word_ids)[1] :]  # [B, S]
         # A slice first: a sequence longer than the table is an error on every device.
+        columns = tf.shape(inputs["input_mask"])[1]
         table = tf.slice(self.position_embeddings, [0, 0], tf.stack([columns, size]))
-        x = tf.gather(self.word_embeddings, self.layout.of_rows(word_ids, state))
-        x = x + tf.gather(table, self.layout.of_rows(numbers, state))
+        x = tf.gather(self.word_embeddings, self.layout.of_rows(inputs["input_word_ids"], state))
+        x = x + tf.gather(table, self.layout.of_rows(counted_from_the_first(inputs), state))
         x = tf.cast(tf.reshape(x, [-1, size]), self.config.dtype)  # [N, H]
         return dropout(x, self.dropout_rate, training)
+
+
+def counted_from_the_first(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Numbers of positions from the first token of each text on: [B, S], of `input_word_ids`, which
+    may be the last of the columns that `input_mask` [B, P + S] is of."""
+    mask = inputs["input_mask"]
+    columns = tf.shape(mask)[1]
+    first = tf.argmax(mask, axis=1, output_type=tf.int32)  # [B]
+    numbers = tf.maximum(tf.range(columns) - tf.expand_dims(first, 1), 0)  # [B, P + S]
+    return numbers[:, columns - tf.shape(inputs["input_word_ids"])[1] :]
+
+
+class XlmEmbeddings(BertEmbeddings):
+    """XLM's: in the place of token types, languages. Without any nothing is added, as in
+    transformers.
+
+    Args:
+      config: of the network.
+      variables: where the tables are.
+      languages: rows of their table; 0 for none.
+      usual: the row that is added where no input says which; None for none.
+    """
+
+    def __init__(
+        self, config: EncoderConfig, variables: Variables, languages: int, usual: int | None
+    ):
+        super().__init__(config, variables)
+        self.usual_language = usual
+        self.language_embeddings = (
+            variables("embeddings/language_embeddings", languages, config.embedding_size)
+            if languages
+            else None
+        )
+
+    def marked(self, x: tf.Tensor, inputs: Mapping[str, tf.Tensor], state: State) -> tf.Tensor:
+        ids, usual = inputs.get("input_language_ids"), self.usual_language
+        if self.language_embeddings is None:
+            return x
+        if ids is not None:
+            return x + tf.gather(self.language_embeddings, self.layout.of_rows(ids, state))
+        return x if usual is None else x + tf.gather(self.language_embeddings, usual)
+
+
+class CausalXlmEmbeddings(XlmEmbeddings):
+    """Those of an XLM that is a language model: positions are counted from each text's first token,
+    as in GPT."""
+
+    def positions(self, inputs: Mapping[str, tf.Tensor], state: State) -> tf.Tensor:
+        table = self.first_positions(tf.shape(inputs["input_mask"])[1])
+        return tf.gather(table, self.layout.of_rows(counted_from_the_first(inputs), state))
 
 
 class PaddedPositionEmbeddings(BertEmbeddings):
@@ -138,7 +188,8 @@ class PaddedPositionEmbeddings(BertEmbeddings):
             return tf.reshape(self.token_type_embeddings, [-1])  # [E]
         return super().types(type_ids, state)
 
-    def positions(self, word_ids: tf.Tensor, state: State) -> tf.Tensor:
+    def positions(self, inputs: Mapping[str, tf.Tensor], state: State) -> tf.Tensor:
+        word_ids = inputs["input_word_ids"]
         is_token = tf.cast(tf.not_equal(word_ids, self.config.pad_token_id), tf.int32)
         numbers = tf.cumsum(is_token, axis=1) * is_token  # [B, S]
         table = self.first_positions(tf.shape(word_ids)[1] + 1)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from hubexport.networks.adaptive import AdaptiveEmbeddings, AdaptiveSoftmax
+from hubexport.networks.beam import BeamQuestionAnswering
 from hubexport.networks.decoding import decode
 from hubexport.networks.layers import ACTIVATIONS, Dense, LayerNorm, tied_logits
 from hubexport.networks.place import Network, Place, Tensors
@@ -20,21 +21,18 @@ from hubexport.networks.xlnet import PermutationLanguageModel
 
 
 class OutputLayer(tf.Module):
-    """[..., H] -> float32 [..., classes], its weights kept as [classes, H]."""
+    """[..., size] -> float32 [..., classes], its weights kept as [classes, size]; the size is that
+    of the hidden layers, if no other layer is between."""
 
     def __init__(self, place: Place):
         super().__init__()
-        c, scope = place.config, place.scope
-        self.weights = place.variables(
-            f"{scope}/output_weights", place.classes, c.hidden_size, dense=True
-        )
-        self.bias = (
-            place.variables(f"{scope}/output_bias", place.classes) if place.has_bias else None
-        )
-        self.dtype, self.layout = c.dtype, place.encoder.layout
+        scope, classes = place.scope, place.shape[0]
+        self.weights = place.variables(f"{scope}/output_weights", *place.shape, dense=True)
+        self.bias = place.variables(f"{scope}/output_bias", classes) if place.has_bias else None
+        self.dtype, self.layout = place.config.dtype, place.encoder.layout
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """Rows [N, H] -> [N, classes]."""
+        """Rows [N, size] -> [N, classes]."""
         weights = in_dtype(self.weights, self.dtype)
         logits = tf.matmul(tf.cast(x, self.dtype), weights, transpose_b=True)
         logits = tf.cast(logits, tf.float32)
@@ -83,14 +81,17 @@ SCORES_AT_ONCE = 1 << 22
 class LanguageModel(tf.Module):
     """Scores every piece of the vocabulary as the next token, by the table of words alone."""
 
+    positions = "lm_positions"
+    """The input that says which tokens are read."""
+
     def __init__(self, place: Place):
         super().__init__()
         self.config, self.decoder = place.config, place.decoder
         self.word_embeddings = place.encoder.embeddings.word_embeddings
 
     def __call__(self, inputs: Tensors, outputs: Tensors) -> tuple[tf.Tensor, ...]:
-        """After the tokens at `lm_positions` [B, N]: [B, N, V]."""
-        positions = inputs["lm_positions"]
+        """After the tokens at the positions [B, N]: [B, N, V]."""
+        positions = inputs[self.positions]
         rows = tf.gather(outputs["sequence_output"], positions, batch_dims=1)  # [B, N, H]
         logits = self.logits(tf.reshape(rows, [-1, rows.shape[-1]]))
         shape = tf.concat([tf.shape(positions), [logits.shape[-1]]], axis=0)
@@ -159,6 +160,23 @@ class AdaptiveLanguageModel(LanguageModel):
         return self.softmax(rows)  # whose softmax is what they already are
 
 
+class BiasedLanguageModel(LanguageModel):
+    """The same with a bias for each piece."""
+
+    def __init__(self, place: Place):
+        super().__init__(place)
+        self.output_bias = place.variables(f"{place.scope}/output_bias", self.config.vocab_size)
+
+    def logits(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.nn.bias_add(super().logits(rows), self.output_bias)
+
+
+class TiedMaskedLanguageModel(BiasedLanguageModel):
+    """The same of the token itself, by an encoder that sees both sides of it."""
+
+    positions = "masked_lm_positions"
+
+
 class DoubleHeads(tf.Module):
     """A language model that also scores each choice, at the token that it ends with."""
 
@@ -207,12 +225,15 @@ class SpanClassifier(TokenClassifier):
 
 HEADS: Mapping[str, Callable[[Place], Network]] = {
     "masked_language_model": MaskedLanguageModel,
+    "tied_masked_language_model": TiedMaskedLanguageModel,
     "language_model": LanguageModel,
     "permutation_language_model": PermutationLanguageModel,
     "adaptive_language_model": AdaptiveLanguageModel,
+    "biased_language_model": BiasedLanguageModel,
     "double_heads": DoubleHeads,
     "pooled_classifier": PooledClassifier,
     "token_classifier": TokenClassifier,
     "span_classifier": SpanClassifier,
+    "beam_question_answering": BeamQuestionAnswering,
 }
 """By the `network` of a family's head."""

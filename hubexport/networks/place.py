@@ -24,22 +24,24 @@ class Place:
       config: of the network.
       variables: where the head's are, below `scope`.
       encoder: what it stands on.
-      classes: how many scores it gives.
+      shape: of the weights of its output layer, [classes, size], where it has one of its own.
       has_bias: whether there is one to add to them.
       pooling: gives what a sentence-level head was trained on.
       activation: of a hidden layer of the head's own; of `ACTIVATIONS`.
       decoder: gives the encoder once more, made to compute every position.
+      outputs: of the head, their axes by name.
     """
 
     config: EncoderConfig
     variables: Variables
     scope: str
     encoder: Encoder
-    classes: int
+    shape: tuple[int, ...]
     has_bias: bool
     pooling: Callable[[], Pooling]
     activation: str
     decoder: Callable[[], Encoder]
+    outputs: Mapping[str, tuple[str | int, ...]]
 
 
 class Network(Protocol):

@@ -21,8 +21,9 @@ class TokenDense(tf.Module):
     Args:
       config: of the network.
       variables: where the layer's are, below `scope`.
-      activation: `tanh`, or one of `ACTIVATIONS`.
+      activation: `tanh`, `linear`, or one of `ACTIVATIONS`.
       token: chooses it; None for the first.
+      size: of what it gives; None for the hidden size.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class TokenDense(tf.Module):
         scope: str,
         activation: str = "tanh",
         token: Pooling | None = None,
+        size: int | None = None,
     ):
         super().__init__()
-        self.dense = Dense(variables, scope, config.hidden_size, config.hidden_size)
-        self.activation = {"tanh": tf.tanh, **ACTIVATIONS}[activation]
+        self.dense = Dense(variables, scope, config.hidden_size, size or config.hidden_size)
+        self.activation = {"tanh": tf.tanh, "linear": tf.identity, **ACTIVATIONS}[activation]
         self.dtype, self.token = config.dtype, token or first_token
 
     def __call__(self, sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

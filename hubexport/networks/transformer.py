@@ -240,3 +240,18 @@ class Encoder(tf.Module):
         if self.last is not None:
             rows[-1] = self.last(rows[-1])
         return Encoded([self.layout.sequence(each, state) for each in rows], {})
+
+
+class ZeroAtPadding(Encoder):
+    """An encoder whose outputs are 0 at padding, as XLM's are.
+
+    XLM multiplies by the mask behind every layer. What is made of padding reaches no token, so that
+    it is enough to do so to what is given.
+    """
+
+    def __call__(
+        self, inputs: Mapping[str, tf.Tensor], training: bool, *, portable: bool = False
+    ) -> Encoded:
+        layers, others = super().__call__(inputs, training, portable=portable)
+        is_token = tf.expand_dims(tf.cast(inputs["input_mask"], tf.float32), 2)  # [B, S, 1]
+        return Encoded([x * is_token for x in layers], others)

@@ -104,7 +104,8 @@ def reusable_encoder(
         optional = _optional(parts, interface.lead)
         part = _sub_object(head_call, axes, [*parts.variables, *head.variables], optional)
         for function_name, function in interface.functions.items():
-            setattr(part, function_name, _function(call, head.network, function_name, function))
+            traced = _function(call, head.network, function_name, function, parts.optional)
+            setattr(part, function_name, traced)
         if interface.labels:
             part.labels = TrackableConstant(tf.constant(interface.labels), None)
         setattr(root, name, part)
@@ -182,9 +183,16 @@ def _with_head(
     return head_call
 
 
-def _function(call: Callable[..., Tensors], network: Any, name: str, interface: Function) -> Any:
-    """A function beside a head's call, traced: with the encoder's inputs and what the encoder
-    gives for them, or with inputs of its own, in the place of which the network may have others.
+def _function(
+    call: Callable[..., Tensors],
+    network: Any,
+    name: str,
+    interface: Function,
+    optional: Mapping[str, OptionalInput],
+) -> Any:
+    """A function beside a head's call, traced: with the encoder's inputs, the optional ones
+    included, and what the encoder gives for them, or with inputs of its own, in the place of which
+    the network may have others.
 
     Of int32 only: each trace takes every variable, which for a network of 48 layers is 30 MiB.
     """
@@ -200,7 +208,10 @@ def _function(call: Callable[..., Tensors], network: Any, name: str, interface: 
 
     answer = tf.function(ask, autograph=False)
     few = {name: each for name, each in axes.items() if name not in interface.optional}
-    for given in (axes, few) if interface.optional else (axes,):
+    takes = [axes, few] if interface.optional else [axes]
+    if not interface.inputs:
+        takes += [{**axes, n: each.axes} for n, each in optional.items() if each.of_functions]
+    for given in takes:
         answer.get_concrete_function(_specs(given))
     return answer
 

@@ -103,7 +103,11 @@ class LoadedEncoder:
 
     def inputs_of(self, name: str, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Those inputs of the root (""), a head or a function that a case has."""
-        names = (*self.takes(name), *(() if name in self.functions else self.optional))
+        optional = [
+            key for key, each in self.optional.items()
+            if each.of_functions or name not in self.functions
+        ]  # fmt: skip
+        names = (*self.takes(name), *optional)
         found = {key: input_of(key, inputs) for key in names}
         return {key: value for key, value in found.items() if value is not None}
 

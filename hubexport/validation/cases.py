@@ -185,9 +185,18 @@ def _perm_mask(positions: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.tile(hidden, (1, mask.shape[1], 1))
 
 
+def _answer_mask(positions: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Three of four places, and the first position, whatever it is: [B, S]."""
+    columns = np.arange(mask.shape[1])
+    possible: np.ndarray = (columns % 4 != 3) | (columns == positions[:, :1])
+    return possible.astype(np.int32)
+
+
 _OF_POSITIONS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "lm_positions": lambda positions, mask: positions,
     "mc_positions": lambda positions, mask: positions[:, 0],
+    "cls_positions": lambda positions, mask: positions[:, 0],
+    "answer_mask": _answer_mask,
     "target_mapping": _target_mapping,
     "perm_mask": _perm_mask,
 }

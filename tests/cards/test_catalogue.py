@@ -61,7 +61,7 @@ TRANSFORMERS = {
     "xlm-mlm-enro-1024": (6, 1024, 8),
     "xlm-mlm-xnli15-1024": (12, 1024, 8),
     "xlm-mlm-tlm-xnli15-1024": (12, 1024, 8),
-    "xlm-clm-enfr-1024": (None, 1024, 8),
+    "xlm-clm-enfr-1024": (6, 1024, 8),
     "xlm-clm-ende-1024": (6, 1024, 8),
     "roberta-base": (12, 768, 12),
     "roberta-large": (24, 1024, 16),

@@ -106,8 +106,7 @@ class TestRefusals:
         supported = [f"encoder type {name}" for name in ("bert", "bert_v2")]
         types = (
             "bert", "camembert", "distilbert", "gpt2", "openai-gpt", "roberta", "transfo-xl",
-            "xlm-roberta",
-            "xlnet",
+            "xlm", "xlm-roberta", "xlnet",
         )  # fmt: skip
         supported += [f"model_type {name}" for name in types]
         assert f"supported: {', '.join(supported)}\n" in text

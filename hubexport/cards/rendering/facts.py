@@ -147,6 +147,7 @@ class EncoderFacts(Facts):
         sizes = {name: getattr(self.card.architecture, name) for name in _SIZES}
         for name in (
             "embedding_size", "hidden_act", "layer_norm_eps", "dtype", "padding", "num_parameters",
+            "language",
         ):  # fmt: skip
             sizes[name] = None
         return sizes | {key: value for key, value in built.items() if value is not None}
@@ -172,10 +173,9 @@ class EncoderFacts(Facts):
 
     @property
     def conventions(self) -> Mapping[str, Any]:
-        """`padding_side`, `causal`, `ignored_inputs` and `optional_inputs`; None where the record
-        does not say."""
-        known = ("padding_side", "causal", "ignored_inputs", "optional_inputs")
-        return dict.fromkeys(known) | (self.record.get("conventions") or {})
+        """What the record says of inputs; None where it does not."""
+        said = ("padding_side", "causal", "ignored_inputs", "optional_inputs", "languages")
+        return dict.fromkeys(said) | (self.record.get("conventions") or {})
 
     @property
     def needs_first_type(self) -> bool:
@@ -188,6 +188,13 @@ class EncoderFacts(Facts):
         """How many special tokens are before the second text of a pair."""
         places = self._pair
         return next(n for n, place in enumerate(places) if place.startswith("$B")) - 1
+
+    @property
+    def summary_token(self) -> str:
+        """Of the preprocessor's special tokens, the one that stands for a pair of texts: that which
+        ends the sequence, where it is not that between the texts."""
+        roles = {"start": "start_of_sequence_id", "end": "end_of_segment_id"}
+        return roles[self._pair[-1].partition(":")[0]]
 
     @property
     def _pair(self) -> list[str]:

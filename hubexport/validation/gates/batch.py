@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from hubexport.families.heads import POSITIONS
+from hubexport.validation import ranked
 from hubexport.validation.artifact import Outputs
 from hubexport.validation.cases import Case, Tensors, padded_left
 from hubexport.validation.context import Context
@@ -35,6 +36,10 @@ def run(context: Context) -> GateResult:
             if actual[name].shape != value.shape:
                 found = f"shape {actual[name].shape}"
                 measurements.append(Measurement(f"{what}: {name}", False, found, f"{value.shape}"))
+            elif name in ranked.RANKED:
+                measurements.extend(
+                    ranked.measure(tolerance, f"{what}: {name}", name, actual, expected)
+                )
             else:
                 figures = compare(actual[name], value)
                 measurements.extend(tolerance.measure(f"{what}: {name}", name, figures)[:2])

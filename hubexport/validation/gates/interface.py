@@ -16,6 +16,7 @@ import numpy as np
 
 from hubexport.errors import some_of
 from hubexport.families.heads import ENCODER_LEAD, FLOATS, POSITIONS, Function, Interface
+from hubexport.validation import ranked
 from hubexport.validation.artifact import flatten, training_keyword
 from hubexport.validation.cases import (
     ENCODER_INPUTS,
@@ -132,7 +133,8 @@ def _heads(context: Context) -> Iterator[Measurement]:
             yield Measurement(f".{name} gives {key}", logits is not None)
             if logits is not None:
                 axes = tuple(known.get(str(axis), axis) for axis in encoder.axes_of(key, name))
-                yield from _form(f".{name}: {key}", logits, sizes_of_axes(axes, case))
+                wanted = sizes_of_axes(axes, case)
+                yield from _form(f".{name}: {key}", logits, wanted, interface.dtype(key))
             if logits is not None and (other := encoder.head_of(key)) != name:
                 first = flatten(encoder.call(other, case.inputs))[key]
                 yield _equal(context, f".{name}: {key} is that of .{other}", key, logits, first)
@@ -328,12 +330,16 @@ def _head_signatures(context: Context, tolerance: Tolerance) -> Iterator[Measure
             inputs = {key: value[:, np.newaxis] for key, value in inputs.items()}
         served = context.device.run(signature, **_tensors(inputs))
         called = flatten(encoder.call(name, case.inputs))
+        given = {key: value.numpy() for key, value in served.items()}
         for logits in encoder.heads[name].outputs:
+            if logits in ranked.RANKED:
+                yield from ranked.measure(tolerance, f"{what}: {logits}", logits, given, called)
+                continue
             value = called[logits]
             limit = tolerance.limits(logits, float(np.sqrt(np.mean(np.square(value))))).max_abs
             apart = np.inf
-            if logits in served and served[logits].shape == value.shape:
-                apart = float(np.max(np.abs(served[logits].numpy() - value)))
+            if logits in given and given[logits].shape == value.shape:
+                apart = float(np.max(np.abs(given[logits] - value)))
             yield Measurement(f"{what}: {logits}", bool(apart <= limit), apart, limit)
 
 
@@ -381,12 +387,14 @@ def _names(what: str, outputs: Mapping[str, Any], wanted: tuple[str, ...]) -> Me
     )
 
 
-def _form(what: str, value: np.ndarray, shape: tuple[int | None, ...]) -> Iterator[Measurement]:
+def _form(
+    what: str, value: np.ndarray, shape: tuple[int | None, ...], dtype: str = "float32"
+) -> Iterator[Measurement]:
     """Dtype, shape (None: any size) and finite values of one output."""
     fits = value.ndim == len(shape) and all(
         wanted in (None, size) for size, wanted in zip(value.shape, shape, strict=True)
     )
-    yield Measurement(f"{what}: dtype", value.dtype == np.float32, str(value.dtype), "float32")
+    yield Measurement(f"{what}: dtype", value.dtype == dtype, str(value.dtype), dtype)
     yield Measurement(f"{what}: shape", fits, str(list(value.shape)), str(list(shape)))
     yield Measurement(f"{what}: finite", bool(np.isfinite(value.astype(np.float64)).all()))
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from hubexport.errors import some_of
+from hubexport.validation import ranked
 from hubexport.validation.artifact import Outputs
 from hubexport.validation.cases import Case
 from hubexport.validation.causes import Divergence, explain
 from hubexport.validation.context import Context
-from hubexport.validation.expected import along_sequence, defined, expected_outputs
+from hubexport.validation.expected import Load, along_sequence, defined, expected_outputs
 from hubexport.validation.figures import compare
 from hubexport.validation.reference_file import HEAD_OUTPUTS, layer_name
 from hubexport.validation.results import GateResult, Measurement, failure, judge, not_run
@@ -57,8 +58,11 @@ def run(context: Context) -> GateResult:
                 reference = load()
                 if along_sequence(name) and name in outputs:
                     reference, outputs = _at(means, name, reference, outputs)
-                found[name] = _measure(
-                    case, name, outputs, reference, tolerance, growth.of(name, reference)
+                scale = growth.of(name, reference)
+                found[name] = (
+                    _measure_ranked(case, name, outputs, expected, tolerance)
+                    if name in ranked.RANKED
+                    else _measure(case, name, outputs, reference, tolerance, scale)
                 )
         for name, each in found.items():
             measurements += each
@@ -107,6 +111,17 @@ def _measure(
     if actual.shape != reference.shape:
         return [Measurement(what, False, f"shape {actual.shape}", f"shape {reference.shape}")]
     return tolerance.measure(what, name, compare(actual, reference), growth)
+
+
+def _measure_ranked(
+    case: Case,
+    name: str,
+    outputs: Mapping[str, np.ndarray],
+    expected: Mapping[str, Load],
+    tolerance: Tolerance,
+) -> list[Measurement]:
+    references = {each: load() for each, load in expected.items() if each in ranked.ALL}
+    return ranked.measure(tolerance, f"{case.name}: {name}", name, outputs, references)
 
 
 class _Growth:

@@ -33,9 +33,15 @@ def run(context: Context) -> GateResult:
         return not_run(NAME, "under a tf.distribute.Strategy; run it on a CPU or GPU")
     inputs = {key: value[:_ROWS] for key, value in context.case("ragged").inputs.items()}
     measurements: list[Measurement] = []
-    for check in (_dropout, _gradients):
+    # A table that only an optional input looks things up in has no gradient without it.
+    every = inputs | {
+        name: context.case(f"with_{name}").inputs[name][:_ROWS]
+        for name, optional in context.encoder.optional.items()
+        if optional.limit is not None
+    }
+    for check, given in ((_dropout, inputs), (_gradients, every)):
         try:
-            measurements += check(context, context.encoder, inputs)
+            measurements += check(context, context.encoder, given)
         except Exception as error:  # whatever the artifact does
             measurements.append(failure(check.__name__.strip("_"), error))
     return judge(NAME, measurements)

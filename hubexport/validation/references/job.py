@@ -38,6 +38,8 @@ def make_reference(
     vocab_file: PathLike | None = None,
     do_lower_case: bool | None = None,
     outputs_file: PathLike | None = None,
+    causal: bool | None = None,
+    language: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -55,6 +57,8 @@ def make_reference(
       vocab_file: WordPiece vocabulary, for the cases of text of "model_garden".
       do_lower_case: whether its text is lower-cased.
       outputs_file: the recorded outputs, .npz or .safetensors.
+      causal: whether the model is, as of `export_encoder`.
+      language: whose embedding is added where a case has none, as of `export_encoder`.
       seed: of the random inputs.
       overwrite: whether a file at `output` may be replaced.
       show_progress: whether a bar is shown, on a terminal.
@@ -75,6 +79,8 @@ def make_reference(
             "vocab_file": vocab_file,
             "do_lower_case": do_lower_case,
             "outputs_file": outputs_file,
+            "causal": causal,
+            "language": language,
         },
     )
     if seed < 0:
@@ -95,6 +101,8 @@ def make_reference(
             do_lower_case=do_lower_case,
             outputs_file=_path(outputs_file),
             seed=seed,
+            causal=causal,
+            language=language,
         )
         read = [request.configuration.path, request.vocab_file, request.outputs_file]
         check_not_read(path, [*tensors.files, *filter(None, read)])

@@ -48,6 +48,7 @@ class Request:
       do_lower_case: whether text is lower-cased, of `vocab_file`; None if not said.
       outputs_file: recorded outputs, or None.
       seed: of the random inputs.
+      causal, language: as of `export_encoder`.
     """
 
     directory: Path
@@ -58,6 +59,8 @@ class Request:
     do_lower_case: bool | None = None
     outputs_file: Path | None = None
     seed: int = 0
+    causal: bool | None = None
+    language: str | None = None
 
 
 class Model(Protocol):
@@ -109,8 +112,8 @@ MAKERS: Mapping[str, Maker] = {
     "transformers": Maker(
         "transformers",
         ("torch", "transformers"),
-        ("hugging_face", "fairseq", "openai", "adaptive"),
-        frozenset({"bert_config", "tokenizer"}),
+        ("hugging_face", "fairseq", "xlm_original", "openai", "adaptive"),
+        frozenset({"bert_config", "tokenizer", "causal", "language"}),
     ),
     "model_garden": Maker(
         "model_garden.model",
@@ -122,7 +125,7 @@ MAKERS: Mapping[str, Maker] = {
     "file": Maker(
         "recorded",
         (),
-        ("hugging_face", "fairseq", "openai", "adaptive", "tf1", "tf2"),
+        ("hugging_face", "fairseq", "xlm_original", "openai", "adaptive", "tf1", "tf2"),
         frozenset({"bert_config", "encoder_config", "outputs_file"}),
         needs=frozenset({"outputs_file"}),
     ),

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hubexport.errors import CheckpointError
 from hubexport.validation.references.sources import first_line
 
 _NESTED = ("state_dict", "model_state_dict", "model")
+_RECONSTRUCT = np.zeros(1).__reduce__()[0]
+_ARRAYS: list[Any] = [
+    *((_RECONSTRUCT, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float64", "float32", "int64")),
+    codecs.encode,
+]
+"""What arrays are pickled by, in releases of NumPy before and after 2."""
+
 _ERRORS = (
     pickle.UnpicklingError,
     RuntimeError,
@@ -46,8 +59,9 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        # fairseq keeps its command line with the weights; a Namespace only holds values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        # Training programs keep more with the weights, which only holds values: fairseq its
+        # command line as a Namespace, XLM an array.
+        with torch.serialization.safe_globals([argparse.Namespace, *_ARRAYS]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (*_ERRORS, safetensors.SafetensorError) as error:
         raise CheckpointError(

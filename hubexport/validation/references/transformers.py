@@ -16,7 +16,7 @@ from typing import Any
 from hubexport.checkpoints.openai import has_openai_names
 from hubexport.checkpoints.source import TensorSource
 from hubexport.checkpoints.training_state import training_state
-from hubexport.errors import ConfigurationError, TensorMismatchError, some_of
+from hubexport.errors import ConfigurationError, TensorMismatchError, UsageError, some_of
 from hubexport.families.carried import carried_heads, spelled_heads
 from hubexport.families.family import Family
 from hubexport.families.heads import (
@@ -34,7 +34,7 @@ from hubexport.networks.config import MEMORY, NEW_MEMORY
 from hubexport.packages import MissingPackageError
 from hubexport.validation.cases import Case, input_of
 from hubexport.validation.reference_file import layer_name
-from hubexport.validation.references import fairseq, openai, transformer_xl
+from hubexport.validation.references import fairseq, openai, transformer_xl, xlm
 from hubexport.validation.references.hugging_face_tokenizer import HuggingFaceTokenizer, says_how
 from hubexport.validation.references.sentence_transformers import sentence_embedding
 from hubexport.validation.references.sources import (
@@ -58,6 +58,7 @@ def open_model(request: Request) -> TransformersModel:
       CheckpointError: a file that PyTorch cannot read.
       TensorMismatchError: weights are missing, not used or misshaped.
       VocabularyError: the tokenizer cannot be used.
+      UsageError: the model cannot be causal, or of that language.
     """
     return TransformersModel(request)
 
@@ -85,7 +86,7 @@ class TransformersModel:
         base = loader.load(f"{prefix}Model", with_pooler=self._has_pooler)
         self._base = _with_mask(base, family.config)
         self._models: dict[str, Any] = {}
-        names = _classes(list(self._interfaces))
+        names = _classes(prefix, list(self._interfaces))
         for name, of in names.items():
             model = loader.load(prefix + name)
             if not any(self._interfaces[each].encodes for each in of):
@@ -138,12 +139,16 @@ class TransformersModel:
             arguments["token_type_ids"] = inputs["input_type_ids"]
         if self._family.positions_from_mask:
             arguments["position_ids"] = _positions(torch, inputs["input_mask"])
+        usual = self._family.usual_language
         if LANGUAGES in inputs:
             arguments["langs"] = inputs[LANGUAGES]
+        elif usual is not None:
+            arguments["langs"] = torch.full_like(inputs["input_word_ids"], usual)
         if MEMORY in inputs:  # [B, L, M, H]; there a list of [M, B, H]
             arguments |= {"mems": list(inputs[MEMORY].permute(1, 2, 0, 3)), "use_mems": True}
         with torch.inference_mode():
-            encoded = self._base(**arguments, output_hidden_states=True, return_dict=True)
+            encode = self._encode if self._family.masks_padding else self._encode_alone
+            encoded = encode(arguments)
             # The first of the hidden states is the embeddings.
             found = {layer_name(i): value for i, value in enumerate(encoded.hidden_states[1:])}
             found["sequence_output"] = encoded.last_hidden_state
@@ -153,7 +158,9 @@ class TransformersModel:
             if pooled is not None:
                 found["pooled_output"] = pooled
             for name, interface in self._interfaces.items():
-                if POSITIONS in inputs or not interface.inputs:
+                longest = interface.outputs.get("start_top_index", (0, 0))[1]
+                enough = inputs["input_mask"].shape[1] >= int(longest)  # places to choose from
+                if enough and (POSITIONS in inputs or not interface.inputs):
                     of_head = self._of_head(name, arguments, inputs, encoded, pooled)
                     # Two heads may give what is the same.
                     found |= {key: value for key, value in of_head.items() if key not in found}
@@ -163,6 +170,24 @@ class TransformersModel:
                 outputs["sequence_output"], case.inputs["input_mask"]
             )
         return outputs
+
+    def _encode(self, arguments: Mapping[str, Any]) -> Any:
+        return self._base(**arguments, output_hidden_states=True, return_dict=True)
+
+    def _encode_alone(self, arguments: Mapping[str, Any]) -> Any:
+        """The same of each text by itself, without its padding, where there are zeros."""
+        from transformers.modeling_outputs import BaseModelOutput
+
+        torch, is_token = self._torch, arguments["attention_mask"] > 0
+        config = self._family.config
+        shape = (config.num_hidden_layers + 1, *is_token.shape, config.hidden_size)
+        states = torch.zeros(shape)
+        for row, tokens in enumerate(is_token):
+            if tokens.any():
+                given = {key: value[row, tokens][None] for key, value in arguments.items()}
+                alone = self._encode(given).hidden_states
+                states[:, row, tokens] = torch.stack(alone)[:, 0]
+        return BaseModelOutput(states[-1], tuple(states))
 
     def _of_head(
         self,
@@ -182,7 +207,8 @@ class TransformersModel:
         whole = sequence = encoded.last_hidden_state
         ids = inputs["input_word_ids"]
         base = getattr(model, model.base_model_prefix)
-        if interface.lead == ENCODER_LEAD and interface.inputs:  # other tokens are thrown away
+        of_positions = any("N" in axes for axes in interface.outputs.values())
+        if interface.lead == ENCODER_LEAD and of_positions:  # other tokens are thrown away
             rows = torch.arange(len(sequence))[:, None]
             sequence = sequence[rows, inputs[POSITIONS]]
             ids = inputs["input_word_ids"][rows, inputs[POSITIONS]]
@@ -203,11 +229,15 @@ class TransformersModel:
             sequence = sequence[:, None] if "mc_positions" in interface.inputs else sequence
         if "mc_positions" in interface.inputs:
             arguments = {**arguments, "mc_token_ids": inputs[POSITIONS][:, :1]}
+        if "answer_mask" in interface.inputs:
+            arguments = {**arguments, **_of_answers(torch, inputs)}
         base.give(sequence, pooled)
         given = model(**arguments, return_dict=True)
         found = {output: _field(given, output) for output in interface.outputs}
-        optional = self._family.optional_inputs().keys() & inputs.keys()
-        if "score" in interface.functions and not optional:  # which functions do not take
+        if "answer_mask" in interface.inputs:
+            found |= _only_possible(found)
+        memory = MEMORY in inputs
+        if "score" in interface.functions and not memory:  # which functions do not take
             base.give(whole, pooled)
             arguments["input_ids"] = inputs["input_word_ids"]
             given = model(**arguments, return_dict=True)
@@ -219,6 +249,27 @@ class TransformersModel:
 def _field(given: Any, output: str) -> Any:
     """A head's output, of what transformers' class gives."""
     return next(given[field] for field in FIELDS.get(output, ("logits",)) if field in given)
+
+
+def _of_answers(torch: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Where no answer can be, and the token that stands for the text."""
+    given = {key: value.numpy() for key, value in inputs.items()}
+    answers = torch.from_numpy(input_of("answer_mask", given))
+    positions = torch.from_numpy(input_of("cls_positions", given)).long()
+    return {"p_mask": (1 - answers * inputs["input_mask"]).float(), "cls_index": positions}
+
+
+def _only_possible(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Places without a probability, and the ends of such beginnings, as zeros: which of all of
+    these a program takes says nothing."""
+    starts, ends = found["start_top_probs"] > 0, found["end_top_probs"] > 0
+    ends &= starts.repeat(1, ends.shape[1] // starts.shape[1])
+    possible = {"start": starts, "end": ends}
+    return {
+        name: value.masked_fill(~possible[name.partition("_")[0]], 0)
+        for name, value in found.items()
+        if "_top_" in name
+    }
 
 
 def _tied(family: Family, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,15 +301,25 @@ def _family(request: Request) -> Family:
 
     Raises:
       ConfigurationError: it is of none, or of one that transformers does not have.
+      UsageError: it cannot be what is asked for.
     """
     configuration = request.configuration
-    if configuration.kind not in ("json", "fairseq", "openai"):
+    if configuration.kind not in ("json", "fairseq", "xlm_original", "openai"):
         raise ConfigurationError(
             "the reference by transformers is of transformers' own configurations",
             [("configuration", str(configuration.path)), ("found", configuration.kind)],
             "record the outputs in the model's own code, and pass --source=file.",
         )
-    return Opened(request.source, configuration).model()[0]
+    asked = {"causal": request.causal, "language": request.language}
+    given = {name: value for name, value in asked.items() if value is not None}
+    family = Opened(request.source, configuration).model(overrides=given)[0]
+    if request.language is not None and not family.has_languages:
+        raise UsageError(
+            "the model has no languages",
+            [("--language", request.language), ("family", family.title)],
+            "leave it out.",
+        )
+    return family
 
 
 def _check_has(transformers: Any, family: Family) -> None:
@@ -295,7 +356,8 @@ def _state_dict(source: TensorSource, values: Mapping[str, Any]) -> dict[str, An
         configuration = transformer_xl.configuration(values)
         return transformer_xl.completed(transformer_xl.read_state_dict(source, configuration))
     state = transformer_xl.completed(read_state_dict(source.files))
-    return fairseq.as_transformers(state) if source.layout == "fairseq" else state
+    translated = {"fairseq": fairseq.as_transformers, "xlm_original": xlm.as_transformers}
+    return translated.get(source.layout, dict)(state)
 
 
 def _carried(family: Family) -> list[dict[str, Head]]:
@@ -309,9 +371,14 @@ def _tensors(family: Family, group: Mapping[str, Head]) -> list[str]:
     return [weight.tensor for weight in family.names.weights(head.parts)]
 
 
-def _classes(heads: Sequence[str]) -> dict[str, list[str]]:
+def _classes(prefix: str, heads: Sequence[str]) -> dict[str, list[str]]:
     """Ends of the names of transformers' classes, and the heads that are taken from each."""
-    ends = [ARCHITECTURES[name] for name in heads]
+    import transformers
+
+    ends = [
+        [end for end in ARCHITECTURES[name] if hasattr(transformers, prefix + end)]
+        for name in heads
+    ]
     together = set.intersection(*map(set, ends)) if len(ends) > 1 else set()
     if together:
         return {min(together): list(heads)}
@@ -330,6 +397,8 @@ def _config(
     path = configuration.path
     with _quiet():
         try:
+            if configuration.kind == "xlm_original":
+                return transformers.XLMConfig(**xlm.configuration(configuration.values, state))
             if configuration.kind == "fairseq":
                 values = fairseq.configuration(configuration.values, state)
                 return transformers.RobertaConfig(**values)
@@ -355,6 +424,8 @@ def _config(
         if head.declares_labels
         for output in head.outputs
     }
+    if hasattr(config, "causal"):  # which published files do not say
+        config.causal = family.causal
     if len(counts) == 1:  # where the file does not say, the tensors do
         (number,) = counts
         if config.num_labels != number:

@@ -121,6 +121,18 @@ def _transformer_xl_encoder(work: Path, path: Path, *, head: str = "lm") -> None
     artifacts.export_encoder(checkpoint=checkpoint, export_path=path)
 
 
+def _xlm(
+    work: Path, path: Path, *, model: str, causal: bool | None = None, language: str | None = None
+) -> None:
+    pytest.importorskip("transformers")
+    from tests.oracles import xlm
+
+    xlm.build(model, max_position_embeddings=LENGTH).save_pretrained(work / "checkpoint")
+    artifacts.export_encoder(
+        checkpoint=work / "checkpoint", export_path=path, causal=causal, language=language
+    )
+
+
 def _wordpiece(work: Path, path: Path, *, lower: bool, **options: Any) -> None:
     vocabulary = tiny.write_vocabulary(work / "vocab.txt", upper=not lower)
     artifacts.export_preprocessor(
@@ -233,6 +245,9 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     "xlnet, classifier": functools.partial(
         _xlnet_encoder, model="XLNetForSequenceClassification"
     ),
+    "xlm": functools.partial(_xlm, model="XLMWithLMHeadModel", language="en"),
+    "xlm, causal": functools.partial(_xlm, model="XLMWithLMHeadModel", causal=True),
+    "xlm, beam": functools.partial(_xlm, model="XLMForQuestionAnswering"),
     "lambert": functools.partial(_garden, encoder="v2", heads=True, family="lambert"),
     "lambert, no heads": functools.partial(
         _garden, encoder="v2", heads=False, family="lambert"
@@ -263,8 +278,8 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
 }  # fmt: skip
 """Name -> what makes the artifact; those of preprocessors are tokenizer, model type and casing."""
 
-GPTS = ("gpt", "gpt2", "transformer_xl")
-"""Families whose artifacts have a causal language model."""
+GPTS = ("gpt", "gpt2", "transformer_xl", "xlm")
+"""Families whose artifacts may have a causal language model."""
 PRE_TRAINED = ("mlm", "nsp")
 TAGS = (
     "fill-mask", "text-classification", "token-classification", "question-answering",
@@ -284,6 +299,7 @@ PREPROCESSORS = {
     "gpt2": "byte_level_bpe gpt2 cased",
     "transformer_xl": "transformer_xl transfo-xl cased",
     "xlnet": "sentencepiece xlnet cased",
+    "xlm": "xlm xlm uncased",
 }
 """Family -> the preprocessor of its artifacts; `BASIC`'s for those that are not listed."""
 
@@ -294,6 +310,10 @@ KINDS_OF_TOKENIZERS = {
     "huggingface/gpt2_preprocess": "byte_level_bpe",
     "huggingface/transfo_xl_preprocess": "transformer_xl",
     "huggingface/xlnet_cased_preprocess": "sentencepiece",
+    **{
+        f"huggingface/xlm_{which}_preprocess": "xlm"
+        for which in ("en", "ende", "enfr", "enro", "xnli15")
+    },
 }
 """Of the preprocessors of encoders that are exported; WordPiece where they are not listed."""
 
@@ -336,8 +356,9 @@ def tag_for(heads: Collection[str]) -> str:
 
 
 def head_entry(name: str, num_parameters: int, **sizes: int) -> dict[str, Any]:
-    """What a record says of a head with V pieces or K classes."""
-    return {"num_parameters": num_parameters, **INTERFACES[name].sized(**sizes).record()}
+    """What a record says of a head with V pieces or K classes; of a beam, the usual sizes."""
+    interface = INTERFACES[name].sized(**sizes, **{"T": 5, "E * T": 25})
+    return {"num_parameters": num_parameters, **interface.record()}
 
 
 def parameters(sizes: Mapping[str, int], heads: Collection[str] = ("mlm", "nsp")) -> int:
@@ -369,7 +390,7 @@ def enlarged(record: Mapping[str, Any], card: Model) -> dict[str, Any]:
     built["embedding_size"] = built["hidden_size"]
     built["intermediate_size"] = stated["intermediate_size"] or 4 * built["hidden_size"]
     tag = card.hugging_face.pipeline_tag
-    tuned = heads_for(tag) if tag != "fill-mask" else []
+    tuned = heads_for(tag)[:1] if tag != "fill-mask" else []
     objectives = {"mlm": "mlm", "nsp": "nsp", "lm": "clm" if card.family in GPTS else ""}
     heads = tuned or [head for head, name in objectives.items() if name in card.objectives]
     built["num_parameters"] = parameters(built, heads)
