@@ -13,9 +13,11 @@ from hubexport.exporting.job import make_job
 from hubexport.exporting.options import EncoderOptions
 
 
-def planned(checkpoint: Path, **options: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
+def planned(
+    checkpoint: Path, *, read: bool = True, **options: Any
+) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The record of `export_encoder` with these options, as far as it is known before the
-    export, and the bytes of every variable.
+    export, and the bytes of every variable; none unless they are to be `read`.
 
     Raises:
       HubexportError: as `export_encoder` does.
@@ -23,7 +25,8 @@ def planned(checkpoint: Path, **options: Any) -> tuple[dict[str, Any], dict[str,
     asked = EncoderOptions(checkpoint=checkpoint, export_path="", **options)
     with unpacked(checkpoint) as path:
         job = make_job(path, asked, asked.read_tokenizer())
-        values = {name: b"".join(value.pieces()) for name, value in job.plan.values.items()}
+        filled = job.plan.values.items() if read else ()
+        values = {name: b"".join(value.pieces()) for name, value in filled}
         return job.record(), values
 
 
