@@ -11,12 +11,15 @@ from inputs import Inputs
 
 # The classes themselves: importing them is not a part of loading.
 from transformers import (  # noqa: F401
+    AutoConfig,
     AutoModel,
     BertModel,
     DistilBertModel,
     GPT2Model,
     OpenAIGPTModel,
     RobertaModel,
+    XLMModel,
+    XLNetModel,
 )
 
 Calls = dict[str, Any]
@@ -30,11 +33,14 @@ def load(
     With SDPA; eager, or through torch.compile with frozen weights. The tokenizer is loaded when it
     is first asked for.
     """
+    config = AutoConfig.from_pretrained(path)
+    attention = "eager" if config.model_type in ("xlnet", "xlm") else "sdpa"  # which have no other
     model: Any = AutoModel.from_pretrained(
-        path, attn_implementation="sdpa", dtype=getattr(torch, dtype)
+        path, attn_implementation=attention, dtype=getattr(torch, dtype)
     ).eval()
     vocab_size = model.config.vocab_size
     model.config.use_cache = False  # causal models would keep keys and values
+    model.config.use_mems_eval = False  # as XLNet would of all layers
     has_types = getattr(model.config, "type_vocab_size", 0) > 1
     if compile:
         import torch._inductor.config as inductor

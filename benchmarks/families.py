@@ -30,7 +30,6 @@ from processes import Run, alternate, machine, median, run
 from hubexport import load_record
 
 HERE = Path(__file__).parent
-LARGE = "RoBERTa-large"
 PRODUCTS = "products"
 KERAS_HUB = "keras_hub"
 _ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1,
@@ -42,8 +41,21 @@ MODELS: Mapping[str, tuple[str, Mapping[str, float]]] = {
     "GPT-2": ("GPT2LMHeadModel", {}),
     "GPT-2 large": ("GPT2LMHeadModel", {"n_embd": 1280, "n_layer": 36, "n_head": 20}),
     "GPT-2 XL": ("GPT2LMHeadModel", {"n_embd": 1600, "n_layer": 48, "n_head": 25}),
-    LARGE: ("RobertaForMaskedLM", {**_ROBERTA, "hidden_size": 1024, "num_hidden_layers": 24,
-                                   "num_attention_heads": 16, "intermediate_size": 4096}),
+    "XLNet-base": (
+        "XLNetLMHeadModel", {"d_model": 768, "n_layer": 12, "n_head": 12, "d_inner": 3072},
+    ),
+    "XLM 6 x 1024": (
+        "XLMWithLMHeadModel",
+        {"n_words": 64139, "n_langs": 2, "emb_dim": 1024, "n_layers": 6, "n_heads": 8},
+    ),
+    "XLM 12 x 2048": (
+        "XLMWithLMHeadModel",
+        {"n_words": 30145, "n_langs": 1, "emb_dim": 2048, "n_layers": 12, "n_heads": 16},
+    ),
+    "RoBERTa-large": ("RobertaForMaskedLM", {
+        **_ROBERTA, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
+        "intermediate_size": 4096,
+    }),
 }  # fmt: skip
 """Name -> transformers' class, and its sizes where they are not the defaults."""
 SHAPES = ((1, 128), (8, 128), (32, 128))
@@ -150,7 +162,7 @@ def main() -> None:
     if unknown := set(names) - set(MODELS):
         parser.error(f"no such model: {', '.join(sorted(unknown))}")
     if arguments.exports:
-        rows = exports(list(dict.fromkeys([*names, LARGE])), arguments.turns)
+        rows = exports(names, arguments.turns)
     else:
         rows = [
             "| model | tokens | hubexport | times as fast as eager | as compiled | as products "
