@@ -47,6 +47,11 @@ def batches() -> dict[str, inputs.Tensors]:
         if kind == "padded left":
             hidden[:] = 0
         batch |= {"target_mapping": guessed, "perm_mask": hidden}
+        answer = np.tile(np.arange(length) % 4 != 2, (rows, 1))
+        batch |= {
+            "answer_mask": answer.astype(np.int32),
+            "cls_positions": generator.integers(0, length, rows).astype(np.int32),
+        }
         if kind in ("padded left", "full length"):
             batch["mems"] = generator.standard_normal((rows, L, 5, H)).astype(np.float32)
     return kinds
@@ -74,9 +79,10 @@ class Artifact:
         """What the encoder gives, or a head of it."""
         if not head:
             return dict(self.root(self.given(batch)))
-        given = self.given(batch, "perm_mask", "target_mapping") if head == "lm" else (
-            self.given(batch)
-        )  # fmt: skip
+        own = {
+            "lm": ("perm_mask", "target_mapping"), "qa_beam": ("answer_mask", "cls_positions"),
+        }  # fmt: skip
+        given = self.given(batch, *own.get(head, ()))
         if head == "multiple_choice":  # each row alone in its sample
             given = {key: value[:, self.tf.newaxis] for key, value in given.items()}
         return dict(getattr(self.root, head)(given))

@@ -19,6 +19,7 @@ from hubexport.families.heads import (
     Head,
     HeadPooler,
     OptionalInput,
+    beam_question_answering,
     pooled_head,
     token_head,
 )
@@ -232,6 +233,9 @@ class Xlnet(Family):
                 "token_classifier", "token_classifier", c, self.labels(classifier), classifier),
             "qa": token_head(
                 "qa", "span_classifier", c, Labels(2), {"hugging_face": "qa_outputs"}),
+            "qa_beam": beam_question_answering(
+                c, "", beginnings=self.configuration.integer("start_n_top", 5),
+                ends=self.configuration.integer("end_n_top", 5)),
             "multiple_choice": summarized("multiple_choice", Labels(1), logits),
         }
 

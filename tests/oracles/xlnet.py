@@ -28,6 +28,7 @@ HEADS: Mapping[str, tuple[str, ...]] = {
     "XLNetForSequenceClassification": ("classifier",),
     "XLNetForTokenClassification": ("token_classifier",),
     "XLNetForQuestionAnsweringSimple": ("qa",),
+    "XLNetForQuestionAnswering": ("qa_beam",),
     "XLNetForMultipleChoice": ("multiple_choice",),
 }
 """Class -> the heads of its artifact."""
@@ -76,7 +77,8 @@ def expected_outputs(model: transformers.PreTrainedModel, batch: Tensors) -> dic
     Args:
       model: of `build`.
       batch: the encoder's inputs, int [B, S]; `perm_mask` and `target_mapping` for a language
-        model; `mems` where there is a memory.
+        model; `answer_mask` [B, S] and `cls_positions` [B] for questions; `mems` where there is a
+        memory.
     """
     given, mask = arguments(batch), batch["input_mask"]
     name = type(model).__name__
@@ -105,6 +107,16 @@ def expected_outputs(model: transformers.PreTrainedModel, batch: Tensors) -> dic
             expected["choice_logits"] = model.logits_proj(summary).numpy()
         elif name == "XLNetForTokenClassification":
             expected["token_logits"] = model(**given).logits.numpy()
+        elif name == "XLNetForQuestionAnswering" and mask.all() and mask.shape[1] > 5:
+            # Of fewer places than there are ranks, each program takes some.
+            outputs = model(
+                **given, p_mask=1 - torch.from_numpy(batch["answer_mask"]).float(),
+                cls_index=torch.from_numpy(batch["cls_positions"]).long(),
+            )  # fmt: skip
+            for place in ("start_top", "end_top"):
+                expected[f"{place}_probs"] = outputs[f"{place}_log_probs"].numpy()
+                expected[f"{place}_index"] = outputs[f"{place}_index"].numpy()
+            expected["cls_logits"] = outputs.cls_logits.numpy()
         elif name == "XLNetForQuestionAnsweringSimple":
             outputs = model(**given)
             expected["start_logits"] = outputs.start_logits.numpy()
