@@ -114,10 +114,10 @@ def _xlnet_encoder(work: Path, path: Path, *, model: str) -> None:
     artifacts.export_encoder(checkpoint=work / "checkpoint", export_path=path)
 
 
-def _transformer_xl_encoder(work: Path, path: Path, *, head: str = "lm") -> None:
+def _transformer_xl_encoder(work: Path, path: Path) -> None:
     from tests.oracles import transformer_xl
 
-    checkpoint = transformer_xl.write_hugging_face(work / "checkpoint", "wt103", head=head)
+    checkpoint = transformer_xl.write_hugging_face(work / "checkpoint", "wt103")
     artifacts.export_encoder(checkpoint=checkpoint, export_path=path)
 
 
@@ -240,7 +240,6 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     "gpt2": functools.partial(_causal, model="GPT2LMHeadModel"),
     "gpt2, classifier": functools.partial(_causal, model="GPT2ForSequenceClassification"),
     "transformer_xl": _transformer_xl_encoder,
-    "transformer_xl, classifier": functools.partial(_transformer_xl_encoder, head="classifier"),
     "xlnet": functools.partial(_xlnet_encoder, model="XLNetLMHeadModel"),
     "xlnet, classifier": functools.partial(
         _xlnet_encoder, model="XLNetForSequenceClassification"
