@@ -69,17 +69,11 @@ def positions_replaced(numbers: Callable[[Any, Any], Any]) -> Plant:
 
         from hubexport.networks.embeddings import PaddedPositionEmbeddings
 
-        old, masks = PaddedPositionEmbeddings.__call__, []
+        def positions(self: Any, inputs: Any, state: Any) -> Any:
+            ids = inputs["input_word_ids"]
+            table = self.first_positions(tf.shape(ids)[1] + 1)
+            return tf.gather(table, numbers(ids, inputs["input_mask"]))
 
-        def call(self: Any, inputs: Any, state: Any, training: bool) -> Any:
-            masks.append(inputs["input_mask"])
-            return old(self, inputs, state, training)
-
-        def positions(self: Any, word_ids: Any, state: Any) -> Any:
-            table = self.first_positions(tf.shape(word_ids)[1] + 1)
-            return tf.gather(table, numbers(word_ids, masks[-1]))
-
-        patch.setattr(PaddedPositionEmbeddings, "__call__", call)
         patch.setattr(PaddedPositionEmbeddings, "positions", positions)
 
     return plant
