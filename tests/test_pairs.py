@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,3 +185,55 @@ def test_masked_words(pair: SimpleNamespace) -> None:
     ids = packed(pair, texts)["input_word_ids"]
     assert (np.sum(ids == mask_id, axis=1) == 1).all()
     compare_outputs(pair, texts, positions=np.argwhere(ids == mask_id)[:, 1:])
+
+
+def xlm(directory: Path) -> Any:
+    """XLM's: letters inside and at the end of words, and two merges."""
+    specials = ["<s>", "</s>", "<pad>", "<unk>", *(f"<special{number}>" for number in range(10))]
+    letters = sorted({letter for text in TRAINING for letter in text.lower() if letter != " "})
+    symbols = [letter + end for letter in letters for end in ("", "</w>")]
+    pieces = [*specials, *symbols, "wh", "who</w>"]
+    (directory / "vocab.json").write_text(json.dumps({p: i for i, p in enumerate(pieces)}))
+    (directory / "merges.txt").write_text("w h 9\nwh o</w> 8\n")
+    return transformers.XLMTokenizer(
+        str(directory / "vocab.json"), str(directory / "merges.txt"),
+        do_lowercase_and_remove_accent=True,
+    )  # fmt: skip
+
+
+def test_xlm_in_a_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both artifacts by one directory and one flag."""
+    import tensorflow as tf
+    import torch
+
+    from tests.oracles import xlm as oracle
+
+    directory = tmp_path / "model"
+    directory.mkdir()
+    tokenizer = xlm(directory)
+    tokenizer.save_pretrained(directory)
+    sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
+    model = oracle.build("XLMModel", **sizes)
+    model.save_pretrained(directory)
+    for command, flags in (
+        ("encoder", [f"--checkpoint={directory}"]),
+        ("preprocessor", [f"--default_seq_length={LENGTH}"]),
+    ):
+        shared = [f"--tokenizer={directory}", "--language=en"]
+        assert cli.run([command, *flags, *shared, f"--export_path={tmp_path / command}"]) == 0
+    shown = capsys.readouterr()
+    assert "positions, computes in float32, language en\n" in shown.out
+    encoder = tf.saved_model.load(str(tmp_path / "encoder"))
+    preprocessor = tf.saved_model.load(str(tmp_path / "preprocessor"))
+    packed = preprocessor(tf.constant(TEXTS))
+    expected = tokenizer(
+        TEXTS, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
+    )
+    ids = expected["input_ids"]
+    np.testing.assert_array_equal(packed["input_word_ids"], ids)
+    np.testing.assert_array_equal(packed["input_mask"], expected["attention_mask"])
+    with torch.no_grad():
+        english = torch.full_like(ids, oracle.LANGUAGES["en"])
+        wanted = model(ids, attention_mask=expected["attention_mask"], langs=english)
+    found = encoder(packed)["sequence_output"].numpy()
+    np.testing.assert_allclose(found, wanted.last_hidden_state.numpy(), atol=2e-5)

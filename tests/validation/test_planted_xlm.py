@@ -40,10 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
     def make(name: str) -> Trained:
         work = tmp_path_factory.mktemp("made")
         # One language is as good as three where they are not what is looked at, and half the work.
-        sizes = {} if name == LM else {"n_langs": 1}
-        model = (
-            xlm.build(LM, n_layers=2) if name == CAUSAL else xlm.build(name, n_layers=2, **sizes)
-        )
+        sizes = {"n_langs": 1} if name == BEAM else {}
+        model = xlm.build(LM if name == CAUSAL else name, n_layers=2, **sizes)
         model.save_pretrained(work / "checkpoint")
         make_reference(
             source="transformers", checkpoint=work / "checkpoint", output=work / "reference",
