@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hubexport.errors import ConfigurationError, TensorMismatchError, UsageError
+import hubexport
+from hubexport.errors import (
+    ConfigurationError,
+    TensorMismatchError,
+    UnsafeCheckpointError,
+    UsageError,
+)
 from hubexport.saved_model.record import load_record
 from tests.artifacts import export_encoder
 from tests.oracles import inputs
@@ -258,11 +264,13 @@ class TestDirection:
 class TestOriginal:
     """Files of facebookresearch/XLM."""
 
+    @pytest.mark.parametrize("zipped", [False, True])
     @pytest.mark.parametrize("several", [False, True])
-    def test_same_values(self, several: bool, tmp_path: Path) -> None:
+    def test_same_values(self, several: bool, zipped: bool, tmp_path: Path) -> None:
         model = xlm.build(LM)
         wanted, values = planned(rewritten(model, tmp_path / "model"))
-        path = xlm.save_original(model, tmp_path / "model.pth", several=several)
+        path = tmp_path / "model.pth"
+        xlm.save_original(model, path, several=several, zipped=zipped)
         record, found = planned(path)
         assert found == values
         assert record["architecture"] == wanted["architecture"]
@@ -292,6 +300,51 @@ class TestOriginal:
         path = xlm.save_original(xlm.build(LM), tmp_path / "model.pth", **params)
         with pytest.raises(ConfigurationError, match=f"asks for {next(iter(params))}"):
             planned(path)
+
+    @pytest.mark.exhaustive
+    def test_validated(self, tmp_path: Path) -> None:
+        """Every gate, against transformers, by what is said of the model beside its file."""
+        path = xlm.save_original(xlm.build(LM), tmp_path / "model.pth", mlm_steps=[])
+        record = hubexport.export_encoder(
+            checkpoint=path, export_path=tmp_path / "out", causal=True, language="de", validate=True
+        )
+        assert tuple(record["heads"]) == ("lm",)
+        (validation,) = record["validation"]
+        assert {gate["status"] for gate in validation["gates"]} <= {"passed", "not run"}
+
+    def test_bombs(self, tmp_path: Path) -> None:
+        deep: Any = []
+        for _ in range(100):
+            deep = [deep]
+        path = xlm.save_original(xlm.build(LM), tmp_path / "model.pth", deep=deep)
+        with pytest.raises(UnsafeCheckpointError, match="params with values nested"):
+            planned(path)
+
+
+class TestReferences:
+    @pytest.mark.parametrize(("asked", "said"), [
+        ({"language": "en"}, "the model has no languages"),
+        ({"causal": True}, "read in both directions"),
+    ])  # fmt: skip
+    def test_of_models_that_are_not_so(
+        self, asked: dict[str, Any], said: str, tmp_path: Path
+    ) -> None:
+        from tests.oracles import hugging_face
+
+        hugging_face.build("BertModel").save_pretrained(tmp_path / "model")
+        with pytest.raises(UsageError, match=said):
+            hubexport.make_reference(
+                source="transformers", checkpoint=tmp_path / "model", output=tmp_path / "reference",
+                **asked,
+            )  # fmt: skip
+
+    def test_arguments_of_others(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="do not go together") as caught:
+            hubexport.make_reference(
+                source="model_garden", checkpoint=tmp_path, output=tmp_path / "reference",
+                causal=True, language="en",
+            )  # fmt: skip
+        assert "--causal, --language" in str(caught.value)
 
 
 class TestOtherFiles:

@@ -178,7 +178,12 @@ def _of_logits(logits: torch.Tensor, batch: Tensors, *, causal: bool) -> dict[st
 
 
 def save_original(
-    model: transformers.PreTrainedModel, path: Path, *, several: bool = False, **params: Any
+    model: transformers.PreTrainedModel,
+    path: Path,
+    *,
+    several: bool = False,
+    zipped: bool = True,
+    **params: Any,
 ) -> Path:
     """As facebookresearch/XLM saves: its names, its arguments and its dictionary.
 
@@ -186,6 +191,7 @@ def save_original(
       model: `XLMWithLMHeadModel`.
       path: the file.
       several: whether it was trained on several GPUs.
+      zipped: in PyTorch's format since 1.6; the releases are older.
       **params: arguments of the program that are to be others; None takes one out.
     """
     config, root = model.config, "module." if several else ""
@@ -212,5 +218,5 @@ def save_original(
         "dico_word2id": {word: number for number, word in words.items()},
         "dico_counts": dict.fromkeys(words.values(), 1),
     }
-    torch.save(content, path)
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
     return path

@@ -398,7 +398,8 @@ def _config(
     with _quiet():
         try:
             if configuration.kind == "xlm_original":
-                return transformers.XLMConfig(**xlm.configuration(configuration.values, state))
+                values = xlm.configuration(configuration.values, state)
+                return transformers.XLMConfig(**values, causal=family.causal)
             if configuration.kind == "fairseq":
                 values = fairseq.configuration(configuration.values, state)
                 return transformers.RobertaConfig(**values)
