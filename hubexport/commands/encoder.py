@@ -89,8 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pooler", choices=FLAG_VALUES,
         help="what pooled_output is (see below); if not passed, it depends on the family: BERT's "
-        "own pooler, the first token for RoBERTa and DistilBERT, the last one for GPT and GPT-2; a "
-        "sentence-transformers directory also gets its sentence embedding as default",
+        "own pooler, the first token for RoBERTa, DistilBERT and XLM, the last one for GPT, GPT-2, "
+        "XLNet and Transformer-XL; a sentence-transformers directory also gets its sentence "
+        "embedding as default",
     )  # fmt: skip
     parser.add_argument(
         "--copy_pooler_dense_to_encoder", dest="pooler", action="store_const",
