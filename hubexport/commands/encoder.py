@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, required=True,
         help="TensorFlow prefix (bert_model.ckpt), Hugging Face directory, *.safetensors, *.bin, "
-        "fairseq's model.pt, GPT's params_shapes.json, or an archive of one",
+        "fairseq's model.pt, XLM's *.pth, GPT's params_shapes.json, or an archive of one",
     )  # fmt: skip
     parser.add_argument(
         "--export_path", type=Path, required=True, help="directory to create for the SavedModel"
