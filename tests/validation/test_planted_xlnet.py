@@ -13,6 +13,7 @@ import hubexport
 from hubexport.validation.gates import batch, causality, interface, numerics
 from hubexport.validation.reference_file import read_reference
 from tests.artifacts import export_encoder, make_reference
+from tests.tiers import examples
 from tests.validation.conftest import Trained
 from tests.validation.faults import failing, failures, judged, validated
 from tests.validation.gates.contexts import context
@@ -172,7 +173,9 @@ PLANTED: dict[str, tuple[str, Plant, str, str]] = {
 """Fault -> class, what is planted, the gate that fails, and what it says."""
 
 
-@pytest.mark.parametrize("fault", PLANTED)
+@pytest.mark.parametrize("fault", examples(PLANTED, (
+    "sign of the distance", "segments inverted", "memory of outputs", "the guess sees itself",
+)))  # fmt: skip
 def test_faults_of_the_network(
     fault: str, made: Callable[[str], Trained], tmp_path: Path, monkeypatch: Patch
 ) -> None:
@@ -186,6 +189,7 @@ def test_faults_of_the_network(
     assert said in failures(report, gate)
 
 
+@pytest.mark.exhaustive
 def test_another_activation(made: Callable[[str], Trained], tmp_path: Path) -> None:
     """tanh, which zihangdai/xlnet computes, for transformers' erf."""
     of = made(LM)
