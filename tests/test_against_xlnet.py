@@ -167,6 +167,32 @@ def test_segment_by_segment(tmp_path: Path) -> None:
     assert memory.shape == (2, L, 11, H)
 
 
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("padding", ["compute", "skip"])
+def test_compiled(padding: str, tmp_path: Path) -> None:
+    """By XLA, with a memory, both streams and gradients: the same, whatever is skipped."""
+    xlnet.build("XLNetLMHeadModel").save_pretrained(tmp_path / "model")
+    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out", padding=padding)
+    artifact = Artifact(tmp_path / "out")
+    tf, batch = artifact.tf, batches()["padded left"]
+    for function, output, names in (
+        (artifact.root, "sequence_output", ()),
+        (artifact.root.lm, "lm_logits", ("perm_mask", "target_mapping")),
+    ):
+        given = artifact.given(batch, *names)
+        kernels = [each for each in function.trainable_variables if "kernel" in each.name]
+
+        def run(given: Any, call: Any = function, key: str = output, of: Any = kernels) -> Any:
+            with tf.GradientTape() as tape:
+                value = call(given)[key]
+                loss = tf.reduce_sum(tf.square(value))
+            return [value, *tape.gradient(loss, of)]
+
+        plain, by_xla = (tf.function(run, jit_compile=each)(given) for each in (False, True))
+        for wanted, found in zip(plain, by_xla, strict=True):
+            assert_near(found.numpy(), wanted.numpy(), output)
+
+
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "clamped distances": {"clamp_len": 3},
     "a memory of some steps": {"mem_len": 4},
