@@ -23,7 +23,7 @@ def carried_heads(family: Family) -> list[Sequence[str]]:
 
     Heads that the same tensors could be of stay together where neither the configuration nor what
     else the checkpoint holds tells them apart; the usual group is of one. What another head starts
-    from is no head of its own.
+    from is not a head of its own.
     """
     heads = spelled_heads(family)
     tensors = {name: _found(head.parts, family) for name, head in heads.items()}

@@ -92,7 +92,7 @@ class Xlnet(Family):
         size = get("d_model", aliases=("hidden_size",))
         heads = get("n_head", aliases=("num_attention_heads",))
         if "d_head" not in values and size % heads:
-            configuration.refuse("n_head", why=f"{size} hidden units are no multiple of it")
+            configuration.refuse("n_head", why=f"{size} hidden units are not a multiple of it")
         clamp, padded = values.get("clamp_len", -1), values.get("pad_token_id") is not None
         rate = configuration.fraction("dropout", 0.1)
         eps = 1e-12  # in the code of zihangdai/xlnet's modeling.py
