@@ -359,7 +359,8 @@ class TestRefusals:
             planned(checkpoint)
 
     @pytest.mark.parametrize(("key", "value"), [
-        ("summary_type", "mean"), ("summary_activation", "relu"), ("summary_use_proj", False),
+        ("summary_type", "mean"), ("summary_type", ["last"]), ("summary_activation", "relu"),
+        ("summary_use_proj", False),
     ])  # fmt: skip
     def test_other_summaries(self, key: str, value: Any, tmp_path: Path) -> None:
         model = xlnet.build("XLNetForSequenceClassification")

@@ -209,7 +209,7 @@ class Family(abc.ABC):
         return {}
 
     def optional_inputs(self) -> Mapping[str, OptionalInput]:
-        """Inputs beside the usual ones that the network can do without; one at a time is given."""
+        """Inputs beside the usual ones that the network can do without, of which one is given."""
         return {}
 
     @abc.abstractmethod

@@ -18,6 +18,7 @@ from hubexport.families.heads import (
     Head,
     causal_language_model,
     double_heads,
+    linear_summary,
     other_summary,
     pooled_head,
 )
@@ -124,7 +125,7 @@ class Gpt(Family):
             "double_heads": double_heads(
                 c, {"hugging_face": ("multiple_choice_head.summary",
                                      "multiple_choice_head.linear")},
-                refused=other_summary(self.configuration, "cls_index")),
+                refused=other_summary(self.configuration, linear_summary("cls_index"))),
             "classifier": pooled_head(
                 "classifier", c, self.labels(score), None, score,
                 pooling="lasttoken", bias=False),

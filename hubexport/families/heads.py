@@ -585,19 +585,22 @@ def _of_classes(name: str, labels: Labels) -> Interface:
     return dataclasses.replace(interface, labels=labels.names, problem_type=labels.problem_type)
 
 
-def other_summary(configuration: Configuration, summary_type: str) -> str:
-    """How transformers' SequenceSummary scores texts, where that is not by a dense layer on the
-    token that is meant.
-
-    Args:
-      summary_type: what the configuration calls that token.
-    """
-    usual = {
+def linear_summary(summary_type: str) -> dict[str, tuple[object, ...]]:
+    """What configurations say of a dense layer on one token, which gives the scores themselves."""
+    return {
         "summary_type": (summary_type,),
         "summary_use_proj": (True,),
         "summary_activation": (None, "", "linear"),
         "summary_proj_to_labels": (True,),
     }
+
+
+def other_summary(configuration: Configuration, usual: Mapping[str, tuple[object, ...]]) -> str:
+    """How transformers' SequenceSummary makes something of a text, where that is in another way.
+
+    Args:
+      usual: what the configuration may say, by its keys; an absent one is usual.
+    """
     values = configuration.values
     other = [
         f"{key}: {values[key]!r}"

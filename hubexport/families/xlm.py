@@ -22,6 +22,7 @@ from hubexport.families.heads import (
     OptionalInput,
     beam_question_answering,
     language_model,
+    linear_summary,
     other_summary,
     pooled_head,
     tied_masked_language_model,
@@ -168,7 +169,7 @@ class Xlm(Bert):
     def heads(self) -> Mapping[str, Head]:
         c, H = self.config, self.config.hidden_size
         bias, of_tokens = {"hugging_face": "pred_layer.proj.bias"}, {"hugging_face": "classifier"}
-        refused = other_summary(self.configuration, "first")
+        refused = other_summary(self.configuration, linear_summary("first"))
         classes = self.labels(_SUMMARY)
         summary = dense("cls/multiple_choice/summary/dense", H, classes.number, base=False,
                         **_SUMMARY)

@@ -20,6 +20,7 @@ from hubexport.families.heads import (
     HeadPooler,
     OptionalInput,
     beam_question_answering,
+    other_summary,
     pooled_head,
     token_head,
 )
@@ -42,6 +43,13 @@ from hubexport.networks.relative_config import RelativeConfig
 if TYPE_CHECKING:
     from hubexport.networks.variables import Variables
     from hubexport.networks.xlnet import XlnetEncoder
+
+_SUMMARY = {
+    "summary_type": ("last", "first"),
+    "summary_use_proj": (True,),
+    "summary_activation": ("tanh",),
+}
+"""What configurations may say of how a text is summarized for classes: tanh of a dense layer."""
 
 _PAD = 5
 _TYPES = 4
@@ -218,7 +226,9 @@ class Xlnet(Family):
         logits = {"hugging_face": "logits_proj"}
         classes = {**logits, "tf1": XlnetTF1Names.CLASSES}
         classifier = {"hugging_face": "classifier"}
-        pooling, refused = self._summary()
+        refused = other_summary(self.configuration, _SUMMARY)
+        first = self.configuration.values.get("summary_type") == "first"
+        pooling = "cls" if first else "lasttoken"
 
         def summarized(name: str, labels: Labels, names: Mapping[str, Name]) -> Head:
             pooler = HeadPooler(dense(
@@ -256,18 +266,6 @@ class Xlnet(Family):
         )
         return Head("permutation_language_model", scope, interface, (bias,), companions=(mask,))
     # fmt: on
-
-    def _summary(self) -> tuple[str, str]:
-        """What a text is summarized by, and what the configuration says that is not possible."""
-        values = self.configuration.values
-        token = {"last": "lasttoken", "first": "cls"}.get(values.get("summary_type", "last"))
-        usual = {"summary_use_proj": True, "summary_activation": "tanh"}
-        other = [
-            f"{key}: {values[key]!r}" for key in usual if values.get(key, usual[key]) != usual[key]
-        ]
-        if token is None:
-            other.append(f"summary_type: {values['summary_type']!r}")
-        return token or "lasttoken", f"the configuration says {', '.join(other)}" if other else ""
 
     duplicates: ClassVar[Mapping[str, tuple[str, str]]] = {
         "lm_loss.weight": ("embeddings/word_embeddings", "embeddings/word_embeddings"),
