@@ -49,8 +49,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # Loaded when first used, so that `import hubexport` is instant.
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hubexport' has no attribute {name!r}")
     import importlib
 
+    if name == "keras":
+        return importlib.import_module("hubexport.keras")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hubexport' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -17,6 +17,7 @@ _INSTALL = {
     "matplotlib": _SITE,
     # It pins TensorFlow, so that it goes into an environment of its own.
     "official": _MODEL_GARDEN,
+    "pyarrow": "pip install pyarrow",
     "pygments": _SITE,
     "tokenizers": "pip install tokenizers",
     "torch": "pip install 'hubexport[reference-transformers]'",

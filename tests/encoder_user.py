@@ -280,7 +280,7 @@ def keras(path):
 def keras_3(path):
     import keras
 
-    layer = keras.layers.TFSMLayer(path, call_endpoint="__call__")
+    layer = keras.layers.TFSMLayer(path, call_endpoint="__call__")  # Keras' own
     x = {key: keras.Input([None], dtype="int32", name=key) for key in inputs()}
     model = keras.Model(x, layer(x)["pooled_output"])
     outputs = {"pooled_output": model(inputs())}

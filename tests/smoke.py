@@ -49,6 +49,11 @@ COMMANDS: tuple[tuple[str, str], ...] = (
         "50 pieces",
     ),
     ("inspect encoder", "mlm_logits"),
+    (
+        "run --saved_model=encoder --preprocessor=preprocessor --input=texts.txt "
+        "--output=vectors.npy",
+        "default [16]",
+    ),
     ("inspect preprocessor", "tensorflow_text"),
 )
 
@@ -100,6 +105,7 @@ def make_inputs(work: Path) -> None:
 
     tiny.write_checkpoint(work / "checkpoint")
     tiny.write_vocabulary(work / "vocab.txt")
+    (work / "texts.txt").write_text("\n".join(TEXTS), "utf-8")
 
 
 def command_checks(work: Path) -> list[Check]:
@@ -131,13 +137,13 @@ def command_checks(work: Path) -> list[Check]:
         assert "not empty" in done.stderr and "hint:" in done.stderr, done.stderr
 
     def wrote_two_artifacts() -> None:
-        found = sorted(path.name for path in work.iterdir())
-        assert found == ["checkpoint", "encoder", "preprocessor", "vocab.txt"], found
+        found = {path.name for path in work.iterdir()} - {"checkpoint", "texts.txt", "vocab.txt"}
+        assert found == {"encoder", "preprocessor", "vectors.npy"}, found
 
     return [
         *((f"hubexport {line}", succeeds(line, expected)) for line, expected in COMMANDS),
         ("an export path that is not empty is refused", refuses_to_replace),
-        ("two artifacts and nothing else were written", wrote_two_artifacts),
+        ("two artifacts, an array and nothing else were written", wrote_two_artifacts),
     ]
 
 
@@ -196,6 +202,23 @@ def reload_checks(work: Path) -> list[Check]:
         same(outputs["pooled_output"], loaded["outputs"]["pooled_output"])
         assert encoder.trainable_variables and not preprocessor.variables
 
+    def keras_3_trains() -> None:
+        import keras
+
+        from hubexport.keras import HubLayer
+
+        layer = HubLayer(work / "encoder")
+        names = ("input_word_ids", "input_mask", "input_type_ids")
+        inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+        model = keras.Model(inputs, layer(inputs)["pooled_output"])
+        same(model(loaded["inputs"]), loaded["outputs"]["pooled_output"])
+        before = [weight.numpy() for weight in layer.trainable_weights]
+        model.compile("adam", "mse")
+        x = {name: loaded["inputs"][name].numpy() for name in names}
+        model.fit(x, np.zeros([batch, 16]), verbose=0)
+        moved = [not np.array_equal(b, w) for b, w in zip(before, layer.weights, strict=True)]
+        assert moved and all(moved), moved
+
     def map_dataset() -> None:
         batches = tf.data.Dataset.from_tensor_slices(texts).batch(2).map(loaded["preprocessor"])
         rows = tf.concat([each["input_word_ids"] for each in batches], axis=0)
@@ -208,6 +231,7 @@ def reload_checks(work: Path) -> list[Check]:
         ("encoder.mlm and encoder.nsp", heads),
         ("signatures give the same", signatures),
         ("hub.KerasLayer gives the same", keras_layers),
+        ("HubLayer gives the same, and is trained", keras_3_trains),
         ("Dataset.map(preprocessor) gives the same", map_dataset),
     ]
 

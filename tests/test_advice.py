@@ -52,7 +52,7 @@ THINGS = {
 PLACEHOLDERS = ("--name", "--noname")
 """Flags that docstrings write about flags with."""
 
-ALL = ("encoder", "preprocessor", "inspect", "reference", "validate", "card")
+ALL = ("encoder", "preprocessor", "inspect", "run", "reference", "validate", "card")
 RAISED_BY = {
     "hubexport": ALL,
     "hubexport.cards": ("card",),
@@ -66,6 +66,8 @@ RAISED_BY = {
     "hubexport.exporting.preprocessor_record": ("preprocessor",),
     "hubexport.exporting.self_test": ("preprocessor",),
     "hubexport.families": ("encoder", "reference"),
+    "hubexport.output_file": ("reference", "run"),
+    "hubexport.running": ("run",),
     "hubexport.families.family": ("encoder",),  # about overrides, as far as it names flags
     "hubexport.saved_model.saving": ("encoder", "preprocessor"),
     "hubexport.saved_model.target": ("encoder", "preprocessor", "validate"),

@@ -12,12 +12,12 @@ PACKAGE = Path(hubexport.__file__).parent
 
 LAYERS = (
     ("errors", "files", "version", "paths"),
-    ("children", "lean_tensorflow", "packages", "poolers", "progress"),
+    ("children", "lean_tensorflow", "output_file", "packages", "poolers", "progress"),
     ("tf_formats",),
     ("checkpoints", "networks", "tokenizers"),
     ("families",),
     ("saved_model", "stablehlo"),
-    ("inspection", "validation"),
+    ("inspection", "keras", "running", "validation"),
     ("cards", "exporting"),
     ("commands",),
     ("cli",),

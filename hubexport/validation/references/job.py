@@ -11,6 +11,7 @@ from hubexport.checkpoints.opening import unpacked
 from hubexport.checkpoints.sentence_transformers import transformer_directory
 from hubexport.errors import UsageError
 from hubexport.families.opening import describe, open_complete
+from hubexport.output_file import check_output
 from hubexport.paths import PathLike
 from hubexport.progress import steps_bar
 from hubexport.saved_model.record import source_file
@@ -22,7 +23,6 @@ from hubexport.validation.references.sources import (
     check_arguments,
     check_layout,
     check_not_read,
-    check_output,
     check_packages,
 )
 
