@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -207,12 +206,10 @@ class _Held(keras.Variable):
 def _unique(name: str, taken: dict[str, int]) -> str:
     """`encoder/layer_0/output/LayerNorm/gamma:0` -> `encoder.layer_0.output.LayerNorm.gamma`.
 
-    Keras has no slashes in names, and makes of them scopes of TensorFlow's, which must begin with
-    a letter, a digit or a dot. A name that is `taken` gets a number.
+    Keras has no slashes in names, and makes them scopes of TensorFlow's, which have no colons. A
+    name that is `taken` gets a number.
     """
     name = name.partition(":")[0].replace("/", ".")
-    name = re.sub(r"[^\w.>-]|^[_>-]", "_", name, flags=re.ASCII)
-    name = f".{name}" if name.startswith("_") else name
     count = taken[name] = taken.get(name, 0) + 1
     return name if count == 1 else _unique(f"{name}_{count}", taken)
 
