@@ -36,13 +36,12 @@ def _check_keras() -> None:
         raise HubexportError(
             "HubLayer is a layer of Keras 3",
             [("installed", f"keras {keras.__version__}"), ("needed", "keras 3.4 or newer")],
-            "pip install --upgrade keras; in tf_keras, which is Keras 2, use hub.KerasLayer.",
+            "pip install 'keras>=3.4'; in tf_keras, which is Keras 2, use hub.KerasLayer.",
         )
     backend = keras.config.backend()
     if backend != "tensorflow":
         raise HubexportError(
             "HubLayer runs TensorFlow's graphs, and Keras computes with another backend",
             [("Keras' backend", backend), ("needed", "tensorflow")],
-            'set os.environ["KERAS_BACKEND"] = "tensorflow" before Keras is first imported, '
-            'or "backend": "tensorflow" in ~/.keras/keras.json.',
+            "set the environment variable KERAS_BACKEND=tensorflow before Keras is first imported.",
         )

@@ -138,8 +138,8 @@ class _Models:
                     ("lines", lines),
                     ("TensorFlow", str(message).strip().splitlines()[0]),
                 ],
-                "look at these lines; an encoder takes no more tokens than it has positions, "
-                "which the preprocessor's --default_seq_length keeps to.",
+                "look at these lines; if their texts are longer than the encoder has positions, "
+                "export its preprocessor with `hubexport preprocessor --default_seq_length=128`.",
             ) from error
         outputs = {name: _array(given[name]) for name in self._plan.outputs}
         for name, value in outputs.items():

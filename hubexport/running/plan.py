@@ -196,16 +196,15 @@ def _check_pair(
                 ("preprocessor", str(preprocessor.directory)),
                 ("makes", ", ".join(of_text.outputs)),
                 ("missing", ", ".join(sorted(missing))),
+                ("signatures without these", some_of(_fed(encoder, of_text.outputs)) or "none"),
             ],
-            "pass a signature that takes nothing else to --signature, of: "
-            + some_of(_fed(encoder, of_text.outputs))
-            + ".",
+            "pass one of these to --signature, or call the SavedModel from a program.",
         )
 
 
 def _fed(encoder: SavedModelSummary, outputs: Mapping[str, object]) -> list[str]:
-    found = [n for n, each in encoder.signatures.items() if each.inputs.keys() <= outputs.keys()]
-    return found or ["none"]
+    """Names of the signatures that take nothing else."""
+    return [n for n, each in encoder.signatures.items() if each.inputs.keys() <= outputs.keys()]
 
 
 def _outputs(

@@ -88,7 +88,7 @@ class Npy:
             "fortran_order": False,
             "shape": (self._rows, *self._shape),
         }
-        np.lib.format.write_array_header_1_0(self._file, header)  # type: ignore[no-untyped-call]
+        np.lib.format.write_array_header_1_0(self._file, header)
 
 
 class Parquet:

@@ -633,7 +633,7 @@ def test_one_tensor_for_a_dict(work: Path) -> None:
     [
         ("2.15.0", "tensorflow", "installed: keras 2.15.0"),
         ("3.3.3", "tensorflow", "installed: keras 3.3.3"),
-        ("3.10.0", "jax", 'set os.environ["KERAS_BACKEND"] = "tensorflow"'),
+        ("3.10.0", "jax", "KERAS_BACKEND=tensorflow"),
     ],
 )
 def test_another_keras(
