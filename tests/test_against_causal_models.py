@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,6 @@ import pytest
 
 import hubexport
 from hubexport.errors import ConfigurationError, TensorMismatchError
-from hubexport.saved_model.record import load_record
 from tests.artifacts import export_encoder
 from tests.forks import ROOT
 from tests.material import material
@@ -33,9 +33,8 @@ import transformers
 from tokenizers import ByteLevelBPETokenizer
 
 from tests.oracles import causal, saving
+from tests.oracles.called import Called, assert_near, exported, loaded
 
-TOLERANCE = 2e-5
-"""Largest difference, of values around 1, or in terms of the largest where they are larger."""
 SIZES = causal.SIZES
 EXAMPLES = (
     ("OpenAIGPTDoubleHeadsModel", "skip"),
@@ -45,6 +44,8 @@ EXAMPLES = (
     ("GPT2ForTokenClassification", "skip"),
 )
 """Always: each family, head and padding."""
+SAVED = (("GPT2LMHeadModel", "skip"), ("OpenAIGPTForSequenceClassification", "compute"))
+"""Exported whole; of the others the functions are called that would be."""
 EVERY = [(name, padding) for name in causal.CLASSES for padding in ("compute", "skip")]
 
 
@@ -59,42 +60,6 @@ def batches() -> dict[str, inputs.Tensors]:
         kind: {**batch, "lm_positions": batch["masked_lm_positions"]}
         for kind, batch in kinds.items()
     }
-
-
-class Artifact:
-    """An exported encoder, reloaded."""
-
-    def __init__(self, path: Path):
-        import tensorflow as tf
-
-        self.tf, self.root = tf, tf.saved_model.load(str(path))
-        self.record = load_record(path)
-
-    def tensors(self, batch: Mapping[str, np.ndarray], *names: str) -> dict[str, Any]:
-        keys = ("input_word_ids", "input_mask", "input_type_ids", *names)
-        return {name: self.tf.constant(batch[name]) for name in keys}
-
-    def __call__(self, batch: inputs.Tensors) -> dict[str, Any]:
-        """What the encoder, its heads and their functions give for a batch."""
-        given = self.tensors(batch)
-        outputs = {**self.root(given)}
-        for name, interface in self.record["heads"].items():
-            if name == "double_heads":
-                continue
-            head = getattr(self.root, name)
-            outputs |= head(self.tensors(batch, *interface["inputs"]))
-            if name == "lm":
-                outputs |= head.score(given)
-        return {
-            name: [each.numpy() for each in value] if isinstance(value, list) else value.numpy()
-            for name, value in outputs.items()
-        }
-
-
-def assert_near(actual: np.ndarray, expected: np.ndarray, what: str) -> None:
-    assert actual.shape == expected.shape, what
-    limit = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
-    assert np.abs(actual - expected).max(initial=0) <= limit, what
 
 
 def assert_same(actual: dict[str, Any], expected: dict[str, Any], batch: inputs.Tensors) -> None:
@@ -119,9 +84,7 @@ def assert_same(actual: dict[str, Any], expected: dict[str, Any], batch: inputs.
 ])  # fmt: skip
 def test_every_class(name: str, padding: str, tmp_path: Path) -> None:
     model = causal.build(name)
-    model.save_pretrained(tmp_path / "model")
-    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out", padding=padding)
-    artifact = Artifact(tmp_path / "out")
+    artifact = exported(model, tmp_path, saved=(name, padding) in SAVED, padding=padding)
     record, is_gpt2 = artifact.record, name.startswith("GPT2")
     assert tuple(record["heads"]) == causal.HEADS[causal.CLASSES[name]]
     assert record["family"]["name"] == ("gpt2" if is_gpt2 else "gpt")
@@ -149,8 +112,7 @@ def test_every_class(name: str, padding: str, tmp_path: Path) -> None:
 def test_double_heads(name: str, tmp_path: Path) -> None:
     """[B, C, S] as transformers takes it."""
     model = causal.build(name)
-    model.save_pretrained(tmp_path / "model")
-    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out")
+    artifact = exported(model, tmp_path)
     generator, (rows, choices, length) = np.random.default_rng(0), (2, 3, 7)
     batch = {
         "input_word_ids": generator.integers(0, 50, (rows, choices, length)),
@@ -160,7 +122,6 @@ def test_double_heads(name: str, tmp_path: Path) -> None:
         "mc_positions": generator.integers(0, length, (rows, choices)),
     }
     batch = {key: value.astype(np.int32) for key, value in batch.items()}
-    artifact = Artifact(tmp_path / "out")
     outputs = artifact.root.double_heads(artifact.tensors(batch, "lm_positions", "mc_positions"))
     with torch.no_grad():
         given = {key: torch.from_numpy(value).long() for key, value in batch.items()}
@@ -175,18 +136,27 @@ def test_double_heads(name: str, tmp_path: Path) -> None:
     assert_near(outputs["mc_logits"].numpy(), wanted.mc_logits.numpy(), "mc_logits")
 
 
-def lm(name: str, tmp_path: Path, **config: Any) -> tuple[Any, Artifact]:
-    model = causal.build(name, **config)
-    model.save_pretrained(tmp_path / "model")
-    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out")
-    return model, Artifact(tmp_path / "out")
+Models = Callable[[str], tuple[Any, Called]]
+
+
+@pytest.fixture(scope="module")
+def lm(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """Gives a language model of transformers, and its artifact."""
+
+    @functools.cache
+    def make(name: str) -> tuple[Any, Called]:
+        model = causal.build(name)
+        return model, exported(model, tmp_path_factory.mktemp("lm"))
+
+    return make
 
 
 @pytest.mark.parametrize("name", ["OpenAIGPTLMHeadModel", "GPT2LMHeadModel"])
-def test_generation(name: str, tmp_path: Path) -> None:
+def test_generation(name: str, lm: Models) -> None:
     """Step by step, what transformers generates greedily, for texts padded on the left."""
-    model, artifact = lm(name, tmp_path)
-    tf = artifact.tf
+    import tensorflow as tf
+
+    model, artifact = lm(name)
     generator = np.random.default_rng(1)
     ids = generator.integers(4, 50, (3, 5)).astype(np.int32)
     mask = np.array([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 0, 1]], np.int32)
@@ -230,9 +200,9 @@ def test_a_trained_model(tmp_path: Path) -> None:
     """Weights that are not random, of a GPT-2 of four layers."""
     checkpoint = material("checkpoints/hf_gpt_capp")
     export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
+    artifact = loaded(tmp_path / "out")
     model = transformers.GPT2LMHeadModel.from_pretrained(checkpoint, attn_implementation="eager")
     kinds = inputs.kinds(model.config.vocab_size, 60, 0)
-    artifact = Artifact(tmp_path / "out")
     for batch in kinds.values():
         batch["lm_positions"] = batch["masked_lm_positions"]
         assert_same(artifact(batch), causal.expected_outputs(model.eval(), batch), batch)
@@ -243,9 +213,9 @@ def example() -> Any:
     return SimpleNamespace(**runpy.run_path(str(ROOT / "examples" / "generate.py")))
 
 
-def test_the_example(tmp_path: Path) -> None:
+def test_the_example(lm: Models) -> None:
     """Greedily, what transformers writes for texts of different lengths; else one of the best."""
-    model, artifact = lm("GPT2LMHeadModel", tmp_path)
+    model, artifact = lm("GPT2LMHeadModel")
     generate, texts = example(), [[7, 8, 9, 10], [11, 12], [13]]
     language_model = artifact.root.lm
     written = generate.generate(language_model, texts, 6, generate.likeliest)
@@ -270,7 +240,8 @@ def test_the_example(tmp_path: Path) -> None:
 
 def test_the_example_as_a_program(tmp_path: Path) -> None:
     """Texts in, texts out, with a tokenizer's files in either form."""
-    lm("GPT2LMHeadModel", tmp_path, vocab_size=300)
+    causal.build("GPT2LMHeadModel", vocab_size=300).save_pretrained(tmp_path / "model")
+    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out")
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(["Once upon a time there was a time."], 300)
     (tmp_path / "files").mkdir()
@@ -291,11 +262,13 @@ def test_the_example_as_a_program(tmp_path: Path) -> None:
 
 def test_scores_are_computed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the number of rows is that fit at a time; gradients go through."""
+    import tensorflow as tf
+
     from hubexport.networks import heads
 
     monkeypatch.setattr(heads, "SCORES_AT_ONCE", 50 * 4)
-    model, artifact = lm("GPT2LMHeadModel", tmp_path)
-    tf = artifact.tf
+    model = causal.build("GPT2LMHeadModel")
+    artifact = exported(model, tmp_path, saved=False)
     for batch in batches().values():
         expected = causal.expected_outputs(model, batch)
         with tf.GradientTape() as tape:
@@ -327,7 +300,8 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 )
 def test_variants(variant: str, tmp_path: Path) -> None:
     name, config = VARIANTS[variant]
-    model, artifact = lm(name, tmp_path, **config)
+    model = causal.build(name, **config)
+    artifact = exported(model, tmp_path, saved=False)
     batch = batches()["random padding"]
     assert_same(artifact(batch), causal.expected_outputs(model, batch), batch)
 

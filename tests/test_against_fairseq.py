@@ -17,6 +17,7 @@ from hubexport.errors import UsageError
 from tests.oracles import compare, inputs
 from tests.planned import planned
 from tests.tiers import examples
+from tests.unsaved import Unsaved
 
 LAYOUTS = ("old", "intermediate", "renamed", "new", "new, cfg")
 CONTENTS = {"lm_head": ("mlm",), "classifier": ("classifier",), "both": ("mlm", "classifier")}
@@ -28,7 +29,7 @@ EXPORTED = {
     "new": ("both", True),
     "new, cfg": ("both", False),
 }
-"""Layout -> what of it is exported whole, and whether from a legacy file."""
+"""Layout -> what of it is compared, and whether from a legacy file."""
 UNDECLARED = ".classifier: the checkpoint does not say what its classes are called"
 
 
@@ -91,12 +92,15 @@ def test_every_layout_holds_the_same(
 @pytest.mark.parametrize("layout", examples(LAYOUTS, ["old", "renamed"]))
 def test_every_layout(layout: str, fairseq: SimpleNamespace, tmp_path: Path) -> None:
     content, legacy = EXPORTED[layout]
-    record = hubexport.export_encoder(
-        checkpoint=write(
-            fairseq, tmp_path / "model.pt", content, layout=layout, legacy=legacy, optimizer=False
-        ),
-        export_path=tmp_path / "out",
+    checkpoint = write(
+        fairseq, tmp_path / "model.pt", content, layout=layout, legacy=legacy, optimizer=False
     )
+    if layout == "old":
+        record = hubexport.export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
+        artifact = compare.Artifact(tmp_path / "out")
+    else:  # the functions that would be exported
+        encoder = Unsaved(checkpoint)
+        artifact, record = compare.Artifact(encoder), encoder.record
     assert record["family"] == {
         "name": "roberta", "evidence": "no model_type, but fairseq's names of tensors"
     }  # fmt: skip
@@ -108,7 +112,6 @@ def test_every_layout(layout: str, fairseq: SimpleNamespace, tmp_path: Path) -> 
     if "mlm" in CONTENTS[content]:
         (copy,) = record["skipped_tensors"]["tied to another tensor, checked to be equal"]
         assert copy.endswith("coder.lm_head.weight")
-    artifact = compare.Artifact(tmp_path / "out")
     for kind, batch in inputs.kinds(50, 12, 1).items():
         difference = compare.assert_same(artifact(batch), expected(fairseq, content, batch))
         assert difference <= compare.TOLERANCE, kind

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-import hubexport
 from hubexport.errors import UsageError
 from tests.oracles import compare, inputs
 from tests.planned import planned
+from tests.unsaved import Unsaved
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Input dict contained keys"),
@@ -40,13 +40,14 @@ def test_google_research_bert(task: str, garden: Any, tmp_path: Path) -> None:
     prefix, expected = tf1_tasks.write_fine_tuned(
         garden.Sizes(), tmp_path, task, slots=task == "run_classifier"
     )
-    record = hubexport.export_encoder(checkpoint=prefix, export_path=tmp_path / "out")
+    encoder = Unsaved(prefix)
+    record = encoder.record
     assert list(record["heads"]) == [head]
     assert record["heads"][head]["labels"] is None
     assert record["heads"][head]["problem_type"] is None
     assert record["pooler"]["pooled_output"] == "checkpoint"
     assert (UNDECLARED in record["warnings"]) == (head == "classifier")
-    artifact = compare.Artifact(tmp_path / "out")
+    artifact = compare.Artifact(encoder)
     assert artifact.heads == [head]
     for batch in inputs.kinds(50, 12, 0, 3).values():
         compare.assert_same(artifact(batch), expected(batch))
@@ -89,9 +90,8 @@ def test_model_garden(items: str, next_sentence: bool, garden: Any, tmp_path: Pa
         (wanted,) = [value for name, value in tensors.items() if name.endswith(theirs)]
         assert values[ours] == wanted.tobytes()
     if items == "pretrainer" or not next_sentence:
-        return  # the same values for the same variables as of the one that is exported
-    hubexport.export_encoder(checkpoint=prefix, export_path=tmp_path / "out", **configuration)
-    artifact = compare.Artifact(tmp_path / "out")
+        return  # the same values for the same variables as of the one that is called
+    artifact = compare.Artifact(Unsaved(Path(prefix), **configuration))
     assert artifact.heads == heads
     for batch in inputs.kinds(50, 12, 0, 3).values():
         compare.assert_same(artifact(batch), garden.expected_outputs(model, batch))

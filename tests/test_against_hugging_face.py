@@ -17,6 +17,7 @@ from hubexport.errors import CheckpointError, ConfigurationError, TensorMismatch
 from tests.material import material
 from tests.oracles import compare, inputs
 from tests.tiers import examples
+from tests.unsaved import Unsaved
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,7 @@ def same(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Asserts that an artifact gives what a function of the batch gives, for several shapes."""
 
     def check(
-        path: Path,
+        exported: Path | Unsaved,
         expected: Callable[[inputs.Tensors], compare.Expected],
         *,
         vocab_size: int = 50,
@@ -42,7 +43,7 @@ def same(request: pytest.FixtureRequest) -> Callable[..., None]:
         types: int = 3,
         least: float = 0.05,
     ) -> None:
-        artifact = compare.Artifact(path)
+        artifact = compare.Artifact(exported)
         batches = inputs.batches(vocab_size, positions, types)
         worst = max(
             compare.assert_same(artifact(batch), expected(batch), least) for batch in batches
@@ -65,9 +66,9 @@ def test_without_the_prefix(saver: str, hf: Any, same: Callable[..., None], tmp_
     model = hf.build("BertModel")
     (tmp_path / "model").mkdir()
     checkpoint = hf.SAVERS[saver](model, tmp_path / "model")
-    record = hubexport.export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
-    assert not any(row["tensor"].startswith("bert.") for row in record["tensors"])
-    same(tmp_path / "out", lambda batch: hf.expected_outputs(model, batch))
+    encoder = Unsaved(checkpoint)
+    assert not any(row["tensor"].startswith("bert.") for row in encoder.record["tensors"])
+    same(encoder, lambda batch: hf.expected_outputs(model, batch))
 
 
 @pytest.mark.parametrize(
@@ -114,10 +115,10 @@ def test_activation_and_epsilon_of_the_configuration(
 ) -> None:
     model = hf.build("BertForPreTraining", hidden_act=hidden_act, layer_norm_eps=layer_norm_eps)
     checkpoint = hf.save_safetensors(model, tmp_path / "model")
-    record = hubexport.export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
-    assert record["architecture"]["hidden_act"] == computes
-    assert record["architecture"]["layer_norm_eps"] == layer_norm_eps
-    same(tmp_path / "out", lambda batch: hf.expected_outputs(model, batch))
+    encoder = Unsaved(checkpoint)
+    assert encoder.record["architecture"]["hidden_act"] == computes
+    assert encoder.record["architecture"]["layer_norm_eps"] == layer_norm_eps
+    same(encoder, lambda batch: hf.expected_outputs(model, batch))
 
 
 def test_activations_and_epsilons_differ_by_more_than_the_tolerance(hf: Any) -> None:
@@ -244,9 +245,10 @@ def test_sentence_transformers(
     model = hf.build("BertModel")
     checkpoint = hf.save_safetensors(model, tmp_path / "model")
     hf.write_sentence_transformers(checkpoint, pooling, normalize=normalize, newer=newer)
-    record = hubexport.export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
-    assert record["pooler"]["pooled_output"] == "checkpoint"
-    assert record["pooler"]["sentence_embedding"] == {"modes": list(modes), "normalize": normalize}
+    encoder = Unsaved(checkpoint)
+    pooler = encoder.record["pooler"]
+    assert pooler["pooled_output"] == "checkpoint"
+    assert pooler["sentence_embedding"] == {"modes": list(modes), "normalize": normalize}
 
     def expected(batch: inputs.Tensors) -> compare.Expected:
         outputs = hf.expected_outputs(model, batch)
@@ -255,7 +257,7 @@ def test_sentence_transformers(
         )
         return {**outputs, "default": default}
 
-    same(tmp_path / "out", expected)
+    same(encoder, expected)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +275,6 @@ def test_sentence_transformers_without_a_pooler(
     model = hf.build("BertForMaskedLM")
     checkpoint = hf.save_safetensors(model, tmp_path / "model")
     hf.write_sentence_transformers(checkpoint, _flags(*modes), normalize=normalize, newer=False)
-    hubexport.export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
 
     def expected(batch: inputs.Tensors) -> compare.Expected:
         outputs = hf.expected_outputs(model, batch)
@@ -282,7 +283,7 @@ def test_sentence_transformers_without_a_pooler(
         )
         return outputs
 
-    same(tmp_path / "out", expected)
+    same(Unsaved(checkpoint), expected)
 
 
 def test_a_pooler_that_is_asked_for_replaces_the_sentence_embedding(
@@ -291,10 +292,7 @@ def test_a_pooler_that_is_asked_for_replaces_the_sentence_embedding(
     model = hf.build("BertModel")
     checkpoint = hf.save_safetensors(model, tmp_path / "model")
     hf.write_sentence_transformers(checkpoint, _flags("mean"), normalize=True, newer=False)
-    hubexport.export_encoder(
-        checkpoint=checkpoint, export_path=tmp_path / "out", pooler="checkpoint"
-    )
-    same(tmp_path / "out", lambda batch: hf.expected_outputs(model, batch))
+    same(Unsaved(checkpoint, pooler="checkpoint"), lambda batch: hf.expected_outputs(model, batch))
 
 
 def test_a_real_toy_checkpoint(hf: Any, same: Callable[..., None], tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ from hubexport.errors import (
     UnsafeCheckpointError,
     UsageError,
 )
-from hubexport.saved_model.record import load_record
-from tests.artifacts import export_encoder
 from tests.oracles import inputs
 from tests.planned import planned, rewritten
 
@@ -27,9 +24,7 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 import torch
 
 from tests.oracles import saving, xlm
-
-TOLERANCE = 2e-5
-"""Largest difference, of values around 1, or in terms of the largest where they are larger."""
+from tests.oracles.called import assert_near, exported
 
 EVERY = [
     *((name, padding, False) for name in xlm.HEADS for padding in ("compute", "skip")),
@@ -45,6 +40,8 @@ EXAMPLES = (
     ("XLMForMultipleChoice", "skip", False),
     ("XLMWithLMHeadModel", "skip", True),
 )
+SAVED = EXAMPLES[:1]
+"""Exported whole; of the others the functions are called that would be."""
 
 
 def batches() -> dict[str, inputs.Tensors]:
@@ -66,45 +63,6 @@ def batches() -> dict[str, inputs.Tensors]:
         languages = generator.integers(0, sizes["n_langs"], shape).astype(np.int32)
         found[f"{kind}, with languages"] = {**found[kind], "input_language_ids": languages}
     return found
-
-
-class Artifact:
-    """An exported encoder, reloaded."""
-
-    def __init__(self, path: Path):
-        import tensorflow as tf
-
-        self.tf, self.root = tf, tf.saved_model.load(str(path))
-        self.record = load_record(path)
-
-    def tensors(self, batch: Mapping[str, np.ndarray], *names: str) -> dict[str, Any]:
-        keys = ("input_word_ids", "input_mask", "input_type_ids", *names)
-        return {name: self.tf.constant(batch[name]) for name in keys}
-
-    def __call__(self, batch: inputs.Tensors) -> dict[str, Any]:
-        """What the encoder, its heads and their functions give for a batch; choices alone."""
-        languages = [name for name in ("input_language_ids",) if name in batch]
-        outputs = {**self.root(self.tensors(batch, *languages))}
-        for name, interface in self.record["heads"].items():
-            head = getattr(self.root, name)
-            given = self.tensors(batch, *interface["inputs"], *languages)
-            if name == "multiple_choice":
-                given = {key: value[:, None] for key, value in given.items()}
-                outputs["choice_logits"] = head(given)["choice_logits"]
-            else:
-                outputs |= head(given)
-            if name == "lm":
-                outputs |= head.score(self.tensors(batch, *languages))
-        return {
-            name: [each.numpy() for each in value] if isinstance(value, list) else value.numpy()
-            for name, value in outputs.items()
-        }
-
-
-def assert_near(actual: np.ndarray, expected: np.ndarray, what: str) -> None:
-    assert actual.shape == expected.shape, what
-    limit = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
-    assert np.abs(actual - expected).max(initial=0) <= limit, what
 
 
 def assert_same(
@@ -149,9 +107,8 @@ def assert_same_answers(actual: dict[str, Any], expected: dict[str, Any]) -> Non
 def test_every_class(name: str, padding: str, causal: bool, tmp_path: Path) -> None:
     """Every layer and head, with languages and without, for every kind of padding."""
     model = xlm.build(name, causal=causal)
-    model.save_pretrained(tmp_path / "model")
-    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out", padding=padding)
-    artifact = Artifact(tmp_path / "out")
+    saved = (name, padding, causal) in SAVED
+    artifact = exported(model, tmp_path, saved=saved, padding=padding)
     record = artifact.record
     head = "lm" if causal and xlm.HEADS[name] == "mlm" else xlm.HEADS[name]
     assert tuple(record["heads"]) == ((head,) if head else ())
@@ -176,9 +133,8 @@ class TestLanguages:
     def test_a_usual_one(self, tmp_path: Path) -> None:
         """It is added where none is given, and gives way to those that are."""
         model = xlm.build(LM)
-        model.save_pretrained(tmp_path / "model")
-        export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out", language="fr")
-        artifact, batch = Artifact(tmp_path / "out"), batches()["random padding"]
+        artifact = exported(model, tmp_path, saved=False, language="fr")
+        batch = batches()["random padding"]
         assert artifact.record["architecture"]["language"] == "fr"
         assert artifact.record["architecture"]["language_id"] == 2
         assert not artifact.record["warnings"]

@@ -24,14 +24,15 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 import torch
 
 from tests.oracles import saving, xlnet
+from tests.oracles.called import Called, assert_near, exported, loaded, unsaved
 
-TOLERANCE = 2e-5
-"""Largest difference, of values around 1, or in terms of the largest where they are larger."""
 SIZES = xlnet.SIZES
 L, H = SIZES["n_layer"], SIZES["d_model"]
 EVERY = [(name, padding) for name in xlnet.HEADS for padding in ("compute", "skip")]
 EXAMPLES = (("XLNetLMHeadModel", "compute"), ("XLNetLMHeadModel", "skip"))
 """Always: what all classes have, and both streams; heads have the networks of other families'."""
+SAVED = EXAMPLES[1:]
+"""Exported whole; of the others the functions are called that would be."""
 
 
 def batches() -> dict[str, inputs.Tensors]:
@@ -57,47 +58,11 @@ def batches() -> dict[str, inputs.Tensors]:
     return kinds
 
 
-def assert_near(actual: np.ndarray, expected: np.ndarray, what: str) -> None:
-    assert actual.shape == expected.shape, what
-    limit = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
-    assert np.abs(actual - expected).max(initial=0) <= limit, what
-
-
-class Artifact:
-    """An exported encoder, reloaded."""
-
-    def __init__(self, path: Path):
-        import tensorflow as tf
-
-        self.tf, self.root = tf, tf.saved_model.load(str(path))
-
-    def given(self, batch: Mapping[str, np.ndarray], *names: str) -> dict[str, Any]:
-        keys = ("input_word_ids", "input_mask", "input_type_ids", "mems", *names)
-        return {key: self.tf.constant(batch[key]) for key in keys if key in batch}
-
-    def __call__(self, batch: Mapping[str, np.ndarray], head: str = "") -> dict[str, Any]:
-        """What the encoder gives, or a head of it."""
-        if not head:
-            return dict(self.root(self.given(batch)))
-        own = {
-            "lm": ("perm_mask", "target_mapping"), "qa_beam": ("answer_mask", "cls_positions"),
-        }  # fmt: skip
-        given = self.given(batch, *own.get(head, ()))
-        if head == "multiple_choice":  # each row alone in its sample
-            given = {key: value[:, self.tf.newaxis] for key, value in given.items()}
-        return dict(getattr(self.root, head)(given))
-
-
-def compare(
-    artifact: Artifact, model: Any, batch: inputs.Tensors, heads: tuple[str, ...]
-) -> dict[str, Any]:
+def compare(artifact: Called, model: Any, batch: inputs.Tensors) -> dict[str, Any]:
     """Wherever there is a token; what the encoder gives."""
     is_token = batch["input_mask"] == 1
     expected = xlnet.expected_outputs(model, batch)
     outputs = artifact(batch)
-    for head in heads:
-        of_head = artifact(batch, head)
-        outputs |= {key: value for key, value in of_head.items() if key not in outputs}
     for name, value in expected.items():
         for found, wanted in (
             zip(outputs[name], value, strict=True) if isinstance(value, list) else
@@ -107,12 +72,10 @@ def compare(
             if name == "new_mems":  # of the new steps those of tokens
                 before = batch["mems"].shape[2]
                 tokens = np.pad(is_token, [(0, 0), (before, 0)], constant_values=True)
-                found, wanted = (
-                    np.moveaxis(np.asarray(each), 1, 2)[tokens] for each in (found, wanted)
-                )
+                found, wanted = (np.moveaxis(each, 1, 2)[tokens] for each in (found, wanted))
                 assert_near(found, wanted, name)
                 continue
-            assert_near(np.asarray(found)[here], wanted[here], name)
+            assert_near(found[here], wanted[here], name)
     return outputs
 
 
@@ -121,31 +84,22 @@ def compare(
 ])  # fmt: skip
 def test_every_class(name: str, padding: str, tmp_path: Path) -> None:
     model = xlnet.build(name)
-    model.save_pretrained(tmp_path / "model")
-    record = export_encoder(
-        checkpoint=tmp_path / "model", export_path=tmp_path / "out", padding=padding
-    )
+    artifact = exported(model, tmp_path, saved=(name, padding) in SAVED, padding=padding)
+    record = artifact.record
     assert tuple(record["heads"]) == xlnet.HEADS[name]
     assert record["family"]["name"] == "xlnet"
     assert record["architecture"]["hidden_act"] == "gelu_erf"
     assert record["pooler"]["pooled_output"] == "lasttoken"
-    artifact = Artifact(tmp_path / "out")
     for batch in batches().values():
-        outputs = compare(artifact, model, batch, xlnet.HEADS[name])
+        outputs = compare(artifact, model, batch)
         if padding == "skip":
-            assert not outputs["sequence_output"].numpy()[batch["input_mask"] == 0].any()
-
-
-def exported(tmp_path: Path, name: str = "XLNetModel", **config: Any) -> tuple[Any, Artifact]:
-    model = xlnet.build(name, **config)
-    model.save_pretrained(tmp_path / "model")
-    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out")
-    return model, Artifact(tmp_path / "out")
+            assert not outputs["sequence_output"][batch["input_mask"] == 0].any()
 
 
 def test_segment_by_segment(tmp_path: Path) -> None:
     """A memory of no steps is none; after it, segments go on where the ones before ended."""
-    model, artifact = exported(tmp_path)
+    model = xlnet.build("XLNetModel")
+    artifact = exported(model, tmp_path)
     generator = np.random.default_rng(5)
     memory = np.zeros((2, L, 0, H), np.float32)
     of_model = None
@@ -158,12 +112,12 @@ def test_segment_by_segment(tmp_path: Path) -> None:
         outputs = artifact({**batch, "mems": memory})
         with torch.no_grad():
             wanted = model(**{**xlnet.arguments(batch), "mems": of_model}, use_mems=True)
-        of_model, memory = wanted.mems, outputs["new_mems"].numpy()
-        assert_near(outputs["sequence_output"].numpy(), wanted.last_hidden_state.numpy(), "last")
+        of_model, memory = wanted.mems, outputs["new_mems"]
+        assert_near(outputs["sequence_output"], wanted.last_hidden_state.numpy(), "last")
         if length == 4:
             alone = artifact(batch)
             assert "new_mems" not in alone
-            assert_near(outputs["pooled_output"].numpy(), alone["pooled_output"].numpy(), "none")
+            assert_near(outputs["pooled_output"], alone["pooled_output"], "none")
     assert memory.shape == (2, L, 11, H)
 
 
@@ -171,15 +125,15 @@ def test_segment_by_segment(tmp_path: Path) -> None:
 @pytest.mark.parametrize("padding", ["compute", "skip"])
 def test_compiled(padding: str, tmp_path: Path) -> None:
     """By XLA, with a memory, both streams and gradients: the same, whatever is skipped."""
-    xlnet.build("XLNetLMHeadModel").save_pretrained(tmp_path / "model")
-    export_encoder(checkpoint=tmp_path / "model", export_path=tmp_path / "out", padding=padding)
-    artifact = Artifact(tmp_path / "out")
-    tf, batch = artifact.tf, batches()["padded left"]
+    import tensorflow as tf
+
+    artifact = exported(xlnet.build("XLNetLMHeadModel"), tmp_path, padding=padding)
+    batch = batches()["padded left"]
     for function, output, names in (
         (artifact.root, "sequence_output", ()),
         (artifact.root.lm, "lm_logits", ("perm_mask", "target_mapping")),
     ):
-        given = artifact.given(batch, *names)
+        given = artifact.tensors(batch, *names)
         kernels = [each for each in function.trainable_variables if "kernel" in each.name]
 
         def run(given: Any, call: Any = function, key: str = output, of: Any = kernels) -> Any:
@@ -206,25 +160,27 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "variant", examples(VARIANTS, ("clamped distances", "a memory of some steps"))
 )
 def test_variants(variant: str, tmp_path: Path) -> None:
-    model, artifact = exported(tmp_path, **VARIANTS[variant])
+    model = xlnet.build("XLNetModel", **VARIANTS[variant])
+    artifact = exported(model, tmp_path, saved=False)
     batch = batches()["full length"]
     if variant == "a memory of some steps":
         expected = xlnet.expected_outputs(model, batch)["new_mems"]
-        assert_near(artifact(batch)["new_mems"].numpy(), expected, "new_mems")
+        assert_near(artifact(batch)["new_mems"], expected, "new_mems")
         assert expected.shape[2] == 4
     else:
-        compare(artifact, model, batch, ())
+        compare(artifact, model, batch)
 
 
 def test_from_left_to_right(tmp_path: Path) -> None:
     """`attn_type: uni`; transformers knows no mask then."""
-    model, artifact = exported(tmp_path, attn_type="uni")
+    model = xlnet.build("XLNetModel", attn_type="uni")
+    artifact = exported(model, tmp_path, saved=False)
     batch = batches()["full length"]
     with torch.no_grad():
         given = {**xlnet.arguments(batch), "attention_mask": None}
         wanted = model(**given, output_hidden_states=True).hidden_states[1:]
     for found, layer in zip(artifact(batch)["encoder_outputs"], wanted, strict=True):
-        assert_near(found.numpy(), layer.numpy(), "layer")
+        assert_near(found, layer.numpy(), "layer")
 
 
 @pytest.mark.parametrize("saver", [
@@ -319,12 +275,12 @@ def test_tied_biases(tmp_path: Path) -> None:
             for layer in model.layer:
                 getattr(layer.rel_attn, name).copy_(getattr(model.layer[0].rel_attn, name))
     checkpoint = write_release(model, tmp_path / "release", untie_r=False)
-    record = export_encoder(checkpoint=checkpoint, export_path=tmp_path / "out")
-    biases = [row["variable"] for row in record["tensors"] if row["variable"].endswith("r_w_bias")]
+    artifact = unsaved(checkpoint)
+    rows = artifact.record["tensors"]
+    biases = [row["variable"] for row in rows if row["variable"].endswith("r_w_bias")]
     assert biases == ["encoder/r_w_bias"]
-    artifact = Artifact(tmp_path / "out")
     for kind in ("holes", "full length"):
-        compare(artifact, model, batches()[kind], ())
+        compare(artifact, model, batches()[kind])
 
 
 def test_a_golden(tmp_path: Path) -> None:
@@ -344,8 +300,8 @@ def test_a_golden(tmp_path: Path) -> None:
         "input_mask": np.ones_like(ids, np.int32),
         "input_type_ids": types.astype(np.int32),
     }
-    outputs = Artifact(tmp_path / "out")(batch)
-    np.testing.assert_allclose(outputs["sequence_output"].numpy(), expected, atol=2e-6)
+    outputs = loaded(tmp_path / "out")(batch)
+    np.testing.assert_allclose(outputs["sequence_output"], expected, atol=2e-6)
 
 
 class TestRefusals:

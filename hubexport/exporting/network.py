@@ -14,14 +14,23 @@ from hubexport.saved_model.reusable import EncoderParts, HeadParts, reusable_enc
 
 def build(job: Job) -> tuple[tf.train.Checkpoint, dict[str, Any]]:
     """The traced root object and its signatures; its variables hold nothing yet."""
-    family, heads, pooler = job.family, job.heads, job.pooler
+    return reusable_encoder(encoder_parts(job, variables_of(job)), job.tokenizer.attributes())
+
+
+def variables_of(job: Job) -> Variables:
+    """All that the plan fills."""
     shapes = {name: value.shape for name, value in job.plan.values.items()}
-    variables = Variables(shapes, family.config.variable_dtype)
+    return Variables(shapes, job.family.config.variable_dtype)
+
+
+def encoder_parts(job: Job, variables: Variables) -> EncoderParts:
+    """The network and its heads, of these variables."""
+    family, heads, pooler = job.family, job.heads, job.pooler
 
     def added(before: Collection[str]) -> list[tf.Variable]:
         """The variables made since, in the order of the family's table."""
         made = variables.made()
-        return [made[name] for name in shapes if name in made and name not in before]
+        return [made[name] for name in job.plan.values if name in made and name not in before]
 
     encoder = family.network(variables)
     pooled_output = pooler.pooled_output(family.config, variables)
@@ -35,5 +44,4 @@ def build(job: Job) -> tuple[tf.train.Checkpoint, dict[str, Any]]:
         raise RuntimeError(f"the network has no use for {unused}: table and network disagree")
     default = pooler.sentence_embedding() if pooler.default else None
     optional = family.optional_inputs()
-    parts = EncoderParts(encoder, pooled_output, default, built, own, optional)
-    return reusable_encoder(parts, job.tokenizer.attributes())
+    return EncoderParts(encoder, pooled_output, default, built, own, optional)

@@ -82,30 +82,20 @@ class Device:
     def for_all_shapes(
         self, function: Any, tensors: Mapping[str, Any], keywords: Mapping[str, Any]
     ) -> Any:
-        """A function of tensors such as these, of any size, that calls a restored one.
+        """A function of tensors such as these, of any size that it was saved for, that calls a
+        restored one.
 
         Called eagerly, the restored one is traced for every shape that it has not seen.
 
         Returns:
-          None where it must be called itself: a strategy has its own way, and what was traced for
-          certain sizes would not be refused others here, as it is in a call.
+          None where it must be called itself: a strategy has its own way, and what was not saved
+          for such tensors is to refuse them in its own words.
         """
         import tensorflow as tf
 
-        call = getattr(function, "__call__", function)  # noqa: B004  of a restored object
-        taken = [
-            spec
-            for trace in getattr(call, "concrete_functions", ())
-            for spec in tf.nest.flatten(trace.structured_input_signature)
-            if isinstance(spec, tf.TensorSpec)
-        ]
-        any_size = all(spec.shape.rank and {*spec.shape} == {None} for spec in taken)
-        if self.strategy is not None or not taken or not any_size:
+        specs = None if self.strategy is not None else _saved_for(function, tensors)
+        if specs is None:
             return None
-        specs = {
-            name: tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)
-            for name, tensor in tensors.items()
-        }
         traced = tf.function(
             lambda given: function(given, **keywords), input_signature=[specs], autograph=False
         )
@@ -138,6 +128,28 @@ class Device:
             outputs,
             expand_composites=False,
         )
+
+
+def _saved_for(function: Any, tensors: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the trace of a restored function takes that takes such tensors by name; None if none
+    does, or sizes of its are not even known by number."""
+    import tensorflow as tf
+
+    call = getattr(function, "__call__", function)  # noqa: B004  of a restored object
+    for trace in getattr(call, "concrete_functions", ()):
+        for given in trace.structured_input_signature[0]:
+            if (
+                isinstance(given, Mapping)
+                and given.keys() == tensors.keys()
+                and all(
+                    isinstance(spec, tf.TensorSpec)
+                    and spec.shape.rank is not None
+                    and spec.is_compatible_with(tensors[name])
+                    for name, spec in given.items()
+                )
+            ):
+                return {n: tf.TensorSpec(spec.shape, spec.dtype) for n, spec in given.items()}
+    return None
 
 
 def connect(name: str, tpu: str | None = None) -> Device:

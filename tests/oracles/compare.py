@@ -11,6 +11,7 @@ import numpy as np
 
 from hubexport.families.heads import INTERFACES
 from tests.oracles.inputs import Tensors
+from tests.unsaved import Unsaved
 
 TOLERANCE = 2e-5
 """Largest absolute difference, of values around 1."""
@@ -22,12 +23,17 @@ Expected = Mapping[str, Any]
 
 
 class Artifact:
-    """An exported encoder, reloaded as a user would."""
+    """An exported encoder, reloaded as a user would.
 
-    def __init__(self, path: Path):
+    Args:
+      given: where it is; or one that has not been saved, for tests of what networks compute.
+    """
+
+    def __init__(self, given: Path | Unsaved):
         import tensorflow as tf
 
-        self.root = tf.saved_model.load(str(path))
+        saved = isinstance(given, Path)
+        self.root = tf.saved_model.load(str(given)) if saved else given.root
         self.heads = [name for name in INTERFACES if hasattr(self.root, name)]
         self._traced: dict[str, Any] = {}
 

@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import hubexport
 from hubexport.validation.gates import batch, causality, interface, numerics
 from hubexport.validation.reference_file import read_reference
-from tests.artifacts import export_encoder, make_reference
-from tests.tiers import examples
-from tests.validation.conftest import Trained
-from tests.validation.faults import failing, failures, judged, validated
+from tests.artifacts import export_encoder
+from tests.validation.faults import failing, failures, judged
 from tests.validation.gates.contexts import context
+from tests.validation.made import Made, Patch, Plant
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from tests.oracles import xlnet
 
-Patch = pytest.MonkeyPatch
-Plant = Callable[[Patch], None]
 LM, CLASSIFIER = "XLNetLMHeadModel", "XLNetForSequenceClassification"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
-    """Checkpoint and reference of a class of transformers, and where its encoder has to be."""
-
-    @functools.cache
-    def make(name: str) -> Trained:
-        work = tmp_path_factory.mktemp("made")
-        xlnet.build(name).save_pretrained(work / "checkpoint")
-        make_reference(
-            source="transformers", checkpoint=work / "checkpoint", output=work / "reference"
-        )
-        return Trained(work / "checkpoint", work / "reference", work / "encoder")
-
-    return make
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Classes of transformers."""
+    return Made(tmp_path_factory, lambda name, path: xlnet.build(name).save_pretrained(path))
 
 
 @pytest.mark.parametrize(("name", "padding"), [(LM, "skip"), (CLASSIFIER, "compute")])
-def test_clean(name: str, padding: str, made: Callable[[str], Trained], tmp_path: Path) -> None:
+def test_clean(name: str, padding: str, made: Made, tmp_path: Path) -> None:
     """All layers, the memory and the heads, and nothing is found."""
     of = made(name)
     export_encoder(checkpoint=of.checkpoint, export_path=tmp_path / "encoder", padding=padding)
@@ -173,27 +157,15 @@ PLANTED: dict[str, tuple[str, Plant, str, str]] = {
 """Fault -> class, what is planted, the gate that fails, and what it says."""
 
 
-@pytest.mark.parametrize("fault", examples(PLANTED, (
-    "sign of the distance", "segments inverted", "memory of outputs", "the guess sees itself",
-)))  # fmt: skip
-def test_faults_of_the_network(
-    fault: str, made: Callable[[str], Trained], tmp_path: Path, monkeypatch: Patch
-) -> None:
+@pytest.mark.parametrize("fault", PLANTED)
+def test_faults_of_the_network(fault: str, made: Made, monkeypatch: Patch) -> None:
     name, plant, gate, said = PLANTED[fault]
-    of = made(name)
-    with monkeypatch.context() as patch:
-        plant(patch)
-        hubexport.export_encoder(checkpoint=of.checkpoint, export_path=tmp_path / "encoder")
-    report = validated(tmp_path / "encoder", of.reference, [gate])
+    report = made.wrong(name, {gate}, monkeypatch, plant)
     assert failing(report) == {gate}
     assert said in failures(report, gate)
 
 
-@pytest.mark.exhaustive
-def test_another_activation(made: Callable[[str], Trained], tmp_path: Path) -> None:
+def test_another_activation(made: Made, monkeypatch: Patch) -> None:
     """tanh, which zihangdai/xlnet computes, for transformers' erf."""
-    of = made(LM)
-    hubexport.export_encoder(
-        checkpoint=of.checkpoint, export_path=tmp_path / "encoder", hidden_act="gelu_tanh"
-    )
-    assert failing(validated(tmp_path / "encoder", of.reference, ["numerics"])) == {"numerics"}
+    report = made.wrong(LM, {"numerics"}, monkeypatch, hidden_act="gelu_tanh")
+    assert failing(report) == {"numerics"}

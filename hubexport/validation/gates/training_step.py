@@ -45,7 +45,8 @@ def _tape(context: Context, encoder: LoadedEncoder, inputs: Tensors) -> Iterator
     """A persistent tape, asked for two targets: through a head, which calls what the root calls."""
     import tensorflow as tf
 
-    name = next(iter(encoder.heads), "")
+    # TensorFlow makes gradients of gradients for such tapes, which takes long: of one path only.
+    name = next((name for name, head in encoder.heads.items() if not head.encodes), "")
     small = [
         variable
         for variable in encoder.root.trainable_variables

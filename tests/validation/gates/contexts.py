@@ -11,8 +11,9 @@ from typing import Any
 from hubexport.saved_model.record import load_record
 from hubexport.validation.context import Context
 from hubexport.validation.devices import Device, connect
-from hubexport.validation.reference_file import Reference
+from hubexport.validation.reference_file import Reference, read_reference
 from hubexport.validation.results import GateResult
+from hubexport.validation.sizes import SIZES
 
 
 class _Device(Device):
@@ -71,6 +72,24 @@ def context(
         device,
         device.precisions[0],
     )
+
+
+def unsaved(checkpoint: Path, reference: Path, **options: Any) -> Context:
+    """Of what an export with these options would save, for gates that only call it.
+
+    Whatever is patched in the code that exports has to stay so while gates run.
+    """
+    from tests.unsaved import Unsaved
+
+    encoder, device = Unsaved(checkpoint, **options), _cpu()
+    given = _Context(
+        Path("unsaved"), None, encoder.record, None, read_reference(reference), None, device,
+        device.precisions[0],
+    )  # fmt: skip
+    architecture = encoder.record["architecture"]
+    sizes = {name: architecture[name] for name in SIZES if architecture[name] is not None}
+    given.__dict__.update(encoder=encoder, dtype=architecture["dtype"], sizes=sizes)
+    return given
 
 
 def failed(result: GateResult) -> set[str]:
