@@ -87,8 +87,7 @@ CHECKPOINTS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 both_models = pytest.mark.parametrize("model", examples(["bert", "talking_heads"], ["bert"]))
-both_dtypes = pytest.mark.parametrize("dtype", UNIT_ROUNDOFF)
-some_dtype = pytest.mark.parametrize("dtype", examples(UNIT_ROUNDOFF, ["bfloat16"]))
+both_dtypes = pytest.mark.parametrize("dtype", examples(UNIT_ROUNDOFF, ["bfloat16"]))
 
 
 def flat(outputs: Iterable[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -220,7 +219,7 @@ def test_padding_has_no_influence(exports: Exports, model: str, dtype: str) -> N
     flat([artifact(long)])
 
 
-@both_dtypes
+@pytest.mark.parametrize("dtype", examples(UNIT_ROUNDOFF, ["float16"]))
 def test_large_activations(exports: Exports, dtype: str) -> None:
     head_size = tiny.CONFIG["hidden_size"] // tiny.CONFIG["num_attention_heads"]
     with np.errstate(over="ignore"):
@@ -253,7 +252,7 @@ def gradients(root: Any, batch: inputs.Tensors) -> dict[str, np.ndarray]:
 
 
 @both_models
-@some_dtype
+@both_dtypes
 def test_gradients(exports: Exports, model: str, dtype: str) -> None:
     batch = batches()[-1]
     narrow = gradients(exports.root(model, dtype), batch)
@@ -265,7 +264,7 @@ def test_gradients(exports: Exports, model: str, dtype: str) -> None:
     assert 0 < max(errors.values()) < 4 * LIMIT * UNIT_ROUNDOFF[dtype], errors
 
 
-@some_dtype
+@both_dtypes
 def test_xla(exports: Exports, dtype: str) -> None:
     import tensorflow as tf
 
@@ -280,7 +279,7 @@ def test_xla(exports: Exports, dtype: str) -> None:
     assert max(errors.values()) < LIMIT * UNIT_ROUNDOFF[dtype], errors
 
 
-@some_dtype
+@both_dtypes
 def test_dropout_drops_what_it_drops_in_float32(dtype: str) -> None:
     import tensorflow as tf
 
@@ -307,7 +306,7 @@ def hf() -> Any:
 
 
 @pytest.mark.parametrize("hidden_act", examples(["gelu", "gelu_new"], ["gelu"]))
-@some_dtype
+@both_dtypes
 def test_errors_are_not_larger_than_torch_s(
     hf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, hidden_act: str
 ) -> None:
@@ -334,7 +333,7 @@ def test_errors_are_not_larger_than_torch_s(
         assert 0 < error < 2 * theirs[name], f"{name}: ours {error}, theirs {theirs[name]}"
 
 
-@some_dtype
+@both_dtypes
 def test_sentence_embeddings_are_pooled_in_float32(hf: Any, tmp_path: Path, dtype: str) -> None:
     model = hf.build("BertModel")
     hf.save_safetensors(model, tmp_path / "model")

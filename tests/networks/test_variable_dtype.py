@@ -13,10 +13,11 @@ from hubexport.errors import CheckpointError, UsageError
 from tests import tiny
 from tests.forks import forked_children
 from tests.oracles import inputs
+from tests.tiers import examples
 
 __all__ = ["forked_children"]
 
-narrow = pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+narrow = pytest.mark.parametrize("dtype", examples(["bfloat16", "float16"], ["bfloat16"]))
 
 
 def export(checkpoint: Path, out: Path, **options: object) -> tuple[dict, object]:
