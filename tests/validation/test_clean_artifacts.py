@@ -32,8 +32,8 @@ def saved(hf: Any, name: str, saver: str, directory: Path, **config: Any) -> Pat
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("saver", ["safetensors", "bin", "tar.gz"])
-def test_every_file_format(saver: str, hf: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("saver", ["bin", "tar.gz"])
+def test_other_file_formats(saver: str, hf: Any, tmp_path: Path) -> None:
     checkpoint = saved(hf, "BertForPreTraining", saver, tmp_path)
     artifact, reference = exported(checkpoint, tmp_path, "transformers")
     assert_clean(artifact, reference, BOTH)

@@ -68,7 +68,6 @@ CASES = [
 ]
 
 FURTHER = [
-    Case("talking heads", "talking_heads", "checkpoint_items", "bert.yaml", MLM),
     Case("functional", "functional", "pretrainer=", "bert.yaml", BOTH, next_sentence=True),
     Case("v2", "v2", "model=", "bert_v2.yaml", POOLED),
     Case("v2, every gate", "v2", "pretrainer=", "params.yaml", BOTH, next_sentence=True,
@@ -77,7 +76,7 @@ FURTHER = [
          sizes={"embedding_size": 10}),
     Case("v2, factorized, relu", "v2", "checkpoint_items", "bert_v2.yaml", MLM,
          sizes={"embedding_size": 10, "activation": "relu"}),
-    Case("talking heads, trained", "talking_heads", "checkpoint_items", "bert.yaml", MLM,
+    Case("talking heads", "talking_heads", "checkpoint_items", "bert.yaml", MLM,
          gates=TRAINED),
     Case("lambert", "v2", "checkpoint_items", "bert_v2.yaml", MLM, {"family": "lambert"}),
 ]  # fmt: skip
