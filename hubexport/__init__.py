@@ -21,6 +21,7 @@ from hubexport.version import __version__
 if TYPE_CHECKING:
     from hubexport.cards.rendering.job import render_page
     from hubexport.exporting.encoder import export_encoder
+    from hubexport.exporting.pipeline import export_pipeline
     from hubexport.exporting.preprocessor import export_preprocessor
     from hubexport.saved_model.record import load_record
     from hubexport.validation.job import validate
@@ -30,6 +31,7 @@ __all__ = [
     "HubexportError",
     "__version__",
     "export_encoder",
+    "export_pipeline",
     "export_preprocessor",
     "load_record",
     "make_reference",
@@ -39,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "export_encoder": "hubexport.exporting.encoder",
+    "export_pipeline": "hubexport.exporting.pipeline",
     "export_preprocessor": "hubexport.exporting.preprocessor",
     "load_record": "hubexport.saved_model.record",
     "make_reference": "hubexport.validation.references.job",

@@ -14,7 +14,9 @@ from absl import flags
 from hubexport.errors import HubexportError, UsageError
 from hubexport.version import __version__
 
-COMMANDS = ("encoder", "preprocessor", "inspect", "run", "reference", "validate", "card")
+COMMANDS = (
+    "encoder", "preprocessor", "pipeline", "inspect", "run", "reference", "validate", "card",
+)  # fmt: skip
 """Each is a module of `hubexport.commands` with HELP, EPILOG, add_arguments and run."""
 
 _DESCRIPTION = "Exports text encoder checkpoints as TF-Hub SavedModels."

@@ -52,15 +52,22 @@ THINGS = {
 PLACEHOLDERS = ("--name", "--noname")
 """Flags that docstrings write about flags with."""
 
-ALL = ("encoder", "preprocessor", "inspect", "run", "reference", "validate", "card")
+ALL = (
+    "encoder", "preprocessor", "pipeline", "inspect", "run", "reference", "validate", "card",
+)  # fmt: skip
 RAISED_BY = {
     "hubexport": ALL,
     "hubexport.cards": ("card",),
     "hubexport.checkpoints": ("encoder", "reference", "inspect"),
+    "hubexport.checkpoints.sentence_model": ("pipeline",),
     "hubexport.checkpoints.sentence_transformers": ("encoder",),  # `reference` catches them
     **{f"hubexport.commands.{name}": (name,) for name in ALL},
     "hubexport.exporting": ("encoder",),
     "hubexport.exporting.job": ("encoder", "reference"),
+    "hubexport.exporting.belonging": ("pipeline",),
+    "hubexport.exporting.pipeline": ("pipeline",),
+    "hubexport.exporting.pipeline_options": ("pipeline",),
+    "hubexport.exporting.pipeline_test": ("pipeline",),
     "hubexport.exporting.preprocessor": ("preprocessor",),
     "hubexport.exporting.preprocessor_options": ("preprocessor",),
     "hubexport.exporting.preprocessor_record": ("preprocessor",),
@@ -69,6 +76,7 @@ RAISED_BY = {
     "hubexport.output_file": ("reference", "run"),
     "hubexport.running": ("run",),
     "hubexport.families.family": ("encoder",),  # about overrides, as far as it names flags
+    "hubexport.pipelines": ("pipeline",),
     "hubexport.saved_model.saving": ("encoder", "preprocessor"),
     "hubexport.saved_model.target": ("encoder", "preprocessor", "validate"),
     "hubexport.saved_model.weights": ("encoder",),

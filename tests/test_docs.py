@@ -124,7 +124,7 @@ def test_files_that_are_named_exist() -> None:
     for name, text in BY_NAME.items():
         for file in re.findall(r"`((?:docs|examples|tests|hubexport)/[\w/.]+\.\w+)`", text):
             assert (ROOT / file).exists(), f"{name}: {file}"
-    packages = "families|networks|saved_model|exporting|checkpoints|tokenizers|validation"
+    packages = "families|networks|pipelines|saved_model|exporting|checkpoints|tokenizers|validation"
     for file in re.findall(rf"`((?:{packages})/\w+\.py)`", BY_NAME["CONTRIBUTING.md"]):
         assert (ROOT / "hubexport" / file).exists(), file
 
@@ -169,8 +169,8 @@ def test_python_api_exists() -> None:
                 accepted = parameters(name.removeprefix("hubexport."))
                 assert {keyword.arg for keyword in call.keywords} <= accepted, name
     assert seen == {
-        "export_encoder", "export_preprocessor", "load_record", "make_reference", "render_page",
-        "validate",
+        "export_encoder", "export_pipeline", "export_preprocessor", "load_record",
+        "make_reference", "render_page", "validate",
     }  # fmt: skip
     hubexport = importlib.import_module("hubexport")
     for name in [*seen, *re.findall(r"`hubexport\.(\w+)", "\n".join(BY_NAME.values()))]:
@@ -216,6 +216,7 @@ def parameters(name: str) -> set[str]:
     [
         ("encoder", "export_encoder"),
         ("preprocessor", "export_preprocessor"),
+        ("pipeline", "export_pipeline"),
         ("reference", "make_reference"),
     ],
 )

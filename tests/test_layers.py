@@ -17,7 +17,7 @@ LAYERS = (
     ("checkpoints", "networks", "tokenizers"),
     ("families",),
     ("saved_model", "stablehlo"),
-    ("inspection", "keras", "running", "validation"),
+    ("inspection", "keras", "pipelines", "running", "validation"),
     ("cards", "exporting"),
     ("commands",),
     ("cli",),

@@ -15,6 +15,7 @@ from hubexport.checkpoints.untrusted import reading
 from hubexport.errors import ConfigurationError
 
 MODULES = "modules.json"
+CHOOSE_YOURSELF = "pass --pooler to `hubexport encoder` to choose the pooled output yourself."
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -41,6 +42,21 @@ class SentenceEmbedding:
     files: tuple[Path, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class PoolingModule:
+    """A Pooling module's configuration.
+
+    Attributes:
+      modes: pooling modes, whose results are concatenated.
+      include_prompt: whether the tokens of a prompt are pooled, too.
+      file: what says so.
+    """
+
+    modes: tuple[str, ...]
+    include_prompt: bool
+    file: Path
+
+
 def transformer_directory(directory: Path) -> Path:
     """Where a sentence-transformers directory keeps its encoder: itself, or a subdirectory.
 
@@ -50,12 +66,12 @@ def transformer_directory(directory: Path) -> Path:
       ConfigurationError: a modules.json that points elsewhere.
     """
     try:
-        modules = _modules(directory)
+        modules = modules_of(directory)
     except ConfigurationError:
         return directory
-    if not modules or _kind(modules[0]) != "Transformer":
+    if not modules or kind_of(modules[0]) != "Transformer":
         return directory
-    return _below(directory, modules[0].get("path", ""))
+    return below(directory, modules[0].get("path", ""))
 
 
 def read_pipeline(directory: Path) -> SentenceEmbedding | None:
@@ -71,10 +87,12 @@ def read_pipeline(directory: Path) -> SentenceEmbedding | None:
     encoder = transformer_directory(above)
     if encoder != above and encoder.is_dir() and encoder.samefile(directory):
         directory = above
-    modules = _modules(directory)
+    modules = modules_of(directory)
     if modules is None:
         return None
-    kinds = [_kind(module) for module in modules]
+    kinds = [kind_of(module) for module in modules]
+    if kinds == ["Transformer"]:  # a classifier of texts, say: nothing is pooled
+        return None
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise ConfigurationError(
             "the sentence-transformers pipeline has steps that are not reproduced",
@@ -83,48 +101,71 @@ def read_pipeline(directory: Path) -> SentenceEmbedding | None:
                 ("found", " -> ".join(kinds) or "no steps"),
                 ("supported", "Transformer -> Pooling [-> Normalize]"),
             ],
-            "pass --pooler to choose the pooled output yourself.",
+            CHOOSE_YOURSELF,
         )
-    pooling_file = _below(directory, modules[1].get("path", "1_Pooling")) / "config.json"
-    pooling = _read(pooling_file)
-    modes = _modes(pooling if isinstance(pooling, dict) else {})
+    pooling = read_pooling(directory, modules[1])
+    return SentenceEmbedding(
+        pooling.modes, "Normalize" in kinds, (directory / MODULES, pooling.file)
+    )
+
+
+def read_pooling(directory: Path, module: dict[str, Any]) -> PoolingModule:
+    """The configuration of a Pooling module.
+
+    Args:
+      directory: of sentence-transformers.
+      module: its entry in modules.json.
+
+    Raises:
+      ConfigurationError: a mode that is not known, or an unreadable file.
+    """
+    file = below(directory, module.get("path", "1_Pooling")) / "config.json"
+    values = read_json(file)
+    pooling = values if isinstance(values, dict) else {}
+    modes = _modes(pooling)
     if not modes or not set(modes) <= set(_FLAGS.values()):
         raise ConfigurationError(
             "the pooling configuration names no known pooling mode",
             [
-                ("file", str(pooling_file)),
+                ("file", str(file)),
                 ("found", ", ".join(modes) or "none"),
                 ("supported", ", ".join(_FLAGS.values())),
             ],
-            "pass --pooler to choose the pooled output yourself.",
+            CHOOSE_YOURSELF,
         )
-    return SentenceEmbedding(modes, "Normalize" in kinds, (directory / MODULES, pooling_file))
+    return PoolingModule(modes, pooling.get("include_prompt") is not False, file)
 
 
-def _modules(directory: Path) -> list[dict[str, Any]] | None:
+def modules_of(directory: Path) -> list[dict[str, Any]] | None:
+    """The entries of modules.json; None where there is none.
+
+    Raises:
+      ConfigurationError: it is not a list of modules, or cannot be read.
+    """
     path = directory / MODULES
     with reading(path):
         if not path.is_file():
             return None
-    modules = _read(path)
+    modules = read_json(path)
     if not isinstance(modules, list) or not all(
         isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
     ):
         raise ConfigurationError(
             f"{MODULES} is not a list of sentence-transformers modules",
             [("file", str(path))],
-            "pass --pooler to choose the pooled output yourself.",
+            CHOOSE_YOURSELF,
         )
     return modules
 
 
-def _kind(module: dict[str, Any]) -> str:
+def kind_of(module: dict[str, Any]) -> str:
+    """The class of a module, without its package."""
     # The class, whatever package the version at hand keeps it in; BERT is what it once was called.
     kind = module["type"].rsplit(".", 1)[-1]
     return "Transformer" if kind == "BERT" else kind
 
 
-def _below(directory: Path, path: Any) -> Path:
+def below(directory: Path, path: Any) -> Path:
     """A module's directory; by its name alone, since a download's cache is made of links."""
     if not isinstance(path, str) or Path(path).is_absolute() or ".." in Path(path).parts:
         raise ConfigurationError(
@@ -142,7 +183,12 @@ def _modes(pooling: dict[str, Any]) -> tuple[str, ...]:
     return tuple(mode for flag, mode in _FLAGS.items() if pooling.get(flag) is True)
 
 
-def _read(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The content of one of the directory's files.
+
+    Raises:
+      ConfigurationError: it cannot be read.
+    """
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

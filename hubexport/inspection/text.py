@@ -91,7 +91,8 @@ def _saved_model(facts: dict[str, Any]) -> Iterator[str]:
     yield _line("tags", ", ".join(facts["tags"]) or "none")
     yield from _files(facts["files"])
     try:  # anybody may have written it
-        configured = (facts["record"] or {}).get("architecture")
+        record = facts["record"] or {}
+        configured = record.get("encoder", record).get("architecture")
         lines = list(_record(facts["record"]))
         lines += _architecture(facts["architecture"], configured, "by the record")
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -184,18 +185,31 @@ def _record(record: dict[str, Any] | None) -> Iterator[str]:
         yield _line("record", record["problem"])
     else:
         family = (record.get("family") or {}).get("name")
+        task = (record.get("task") or {}).get("name")
         maker = (record.get("environment") or {}).get("hubexport")
-        text = [f"{record.get('kind')}" + (f" of family {family}" if family else "")]
+        kind = str(record.get("kind")) + (f" of family {family}" if family else "")
+        text = [kind + (f" for {task}" if task else "")]
         text += [f"hubexport {maker}"] if maker else []
         text += [record["created"]] if "created" in record else []
         yield _line("record", ", ".join(text))
-        files = list((record.get("checkpoint") or {}).get("files") or ())
-        files += [record.get("configuration")]
-        files += ((record.get("tokenizer") or {}).get("files") or {}).values()
-        files += (record.get("pooler") or {}).get("files") or ()
-        for file in filter(None, files):
-            yield _line("", f"made from {file['name']}, SHA-256 {file['sha256']}")
+        parts = [record, *(record.get(part) or {} for part in ("encoder", "preprocessor"))]
+        made_from = {
+            f"made from {file['name']}, SHA-256 {file['sha256']}": None
+            for each in parts
+            for file in _sources(each)
+        }
+        yield from (_line("", text) for text in made_from)
         yield from (_line("", f"warning: {warning}") for warning in record.get("warnings") or ())
+
+
+def _sources(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The files that an artifact was made from."""
+    files = list((record.get("checkpoint") or {}).get("files") or ())
+    files += [record.get("configuration")]
+    files += ((record.get("tokenizer") or {}).get("files") or {}).values()
+    files += (record.get("pooler") or {}).get("files") or ()
+    files += record.get("files") or ()
+    yield from filter(None, files)
 
 
 def _object(part: dict[str, Any]) -> str:

@@ -66,8 +66,12 @@ def mean_sqrt_len(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 def weighted_mean(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The mean over tokens weighted by their position, from 1 (arxiv.org/abs/2202.08904)."""
     positions = tf.range(1, tf.shape(mask)[1] + 1)
-    weights = _column(tf.cast(mask * positions, sequence.dtype))
-    return _weighted_mean(sequence, weights)
+    return weighted_by(sequence, mask * positions)
+
+
+def weighted_by(sequence: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """The mean weighted by integers [B, S]."""
+    return _weighted_mean(sequence, _column(tf.cast(weights, sequence.dtype)))
 
 
 def maximum(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -109,9 +113,12 @@ def sentence_embedding(modes: Sequence[str], normalize: bool) -> Pooling:
 
     def pool(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         pooled = tf.concat([POOLINGS[mode](sequence, mask) for mode in modes], axis=-1)
-        if normalize:  # torch.nn.functional.normalize: the norm is at least 1e-12
-            norm = tf.norm(pooled, axis=-1, keepdims=True)
-            pooled = pooled / tf.maximum(norm, 1e-12)
-        return pooled
+        return normalized(pooled) if normalize else pooled
 
     return pool
+
+
+def normalized(vectors: tf.Tensor) -> tf.Tensor:
+    """[B, dim] of length 1, as torch.nn.functional.normalize: the norm is at least 1e-12."""
+    norm = tf.norm(vectors, axis=-1, keepdims=True)
+    return vectors / tf.maximum(norm, 1e-12)

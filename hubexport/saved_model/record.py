@@ -34,6 +34,7 @@ _FORM = {
     "saved_model": dict,
     "warnings": list,
 }
+KINDS = ("encoder", "preprocessor", "pipeline")
 _PACKAGES = ("tensorflow", "tensorflow-text", "numpy", "protobuf")
 
 
@@ -99,7 +100,7 @@ def load_record(saved_model: str | os.PathLike[str]) -> dict[str, Any]:
         for name, kind in _FORM.items()
         if not isinstance(record.get(name, {} if kind is dict else []), kind)
     ]
-    if record.get("kind") not in ("encoder", "preprocessor") or wrong:
+    if record.get("kind") not in KINDS or wrong:
         raise HubexportError(
             "the record is damaged",
             [("record", str(path)), ("not as documented", ", ".join(wrong) or "kind")],

@@ -13,16 +13,18 @@ import pytest
 import hubexport
 from hubexport import cli
 from hubexport.exporting.options import EncoderOptions
+from hubexport.exporting.pipeline_options import PipelineOptions
 from hubexport.exporting.preprocessor_options import PreprocessorOptions
 from hubexport.tokenizers.request import TokenizerOptions
 
-BOTH = [
+ALL = [
     ("encoder", hubexport.export_encoder, EncoderOptions),
     ("preprocessor", hubexport.export_preprocessor, PreprocessorOptions),
+    ("pipeline", hubexport.export_pipeline, PipelineOptions),
 ]
 
 
-@pytest.mark.parametrize(("command", "export", "kind"), BOTH)
+@pytest.mark.parametrize(("command", "export", "kind"), ALL)
 def test_options_are_the_arguments(command: str, export: Callable[..., Any], kind: Any) -> None:
     arguments = inspect.signature(export).parameters.values()
     options = inspect.signature(kind).parameters.values()
@@ -31,7 +33,7 @@ def test_options_are_the_arguments(command: str, export: Callable[..., Any], kin
     ]
 
 
-@pytest.mark.parametrize(("command", "export", "kind"), BOTH)
+@pytest.mark.parametrize(("command", "export", "kind"), ALL)
 def test_flags_are_the_arguments(command: str, export: Callable[..., Any], kind: Any) -> None:
     (commands,) = (
         each for each in cli.make_parser()._actions if isinstance(each, argparse._SubParsersAction)

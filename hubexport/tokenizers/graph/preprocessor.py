@@ -28,8 +28,10 @@ from hubexport.tokenizers.definition import PackingTemplate
 from hubexport.tokenizers.graph.packing import pack_rows, rows_of, with_shape
 
 _TEXT = tf.TensorSpec([None], tf.string, name="text")
-# What else texts come as: one alone, and a column of features, as Keras' Input(shape=(1,)) has it.
-_OTHER_TEXTS = tuple(tf.TensorSpec(shape, tf.string, name="text") for shape in ([], [None, 1]))
+OTHER_TEXTS = tuple(tf.TensorSpec(shape, tf.string, name="text") for shape in ([], [None, 1]))
+"""What else texts come as: one alone, and a column of features, as Keras' Input(shape=(1,)) has
+it."""
+
 _RAGGED = tuple(tf.RaggedTensorSpec([None] * (rank + 1), tf.int32, rank) for rank in (1, 2))
 
 
@@ -81,8 +83,8 @@ class _OfTexts(_Reusable):
         call: takes string [batch].
         """
         of_batch = tf.function(call, input_signature=[_TEXT], autograph=False)
-        super().__init__(lambda text: of_batch(_as_batch(text)))
-        self.trace(_TEXT, *_OTHER_TEXTS)
+        super().__init__(lambda text: of_batch(as_batch(text)))
+        self.trace(_TEXT, *OTHER_TEXTS)
 
 
 class Tokenize(_OfTexts):
@@ -212,7 +214,7 @@ class Preprocessor(_OfTexts):
         return {"serving_default": vars(self)["__call__"].get_concrete_function(_TEXT)}
 
 
-def _as_batch(text: tf.Tensor) -> tf.Tensor:
+def as_batch(text: tf.Tensor) -> tf.Tensor:
     """string [], [batch] or [batch, 1] -> [batch]. Of other shapes, the reshape fails when it runs.
 
     A graph may promise texts [batch] and be fed others: nothing checks what a signature is given.

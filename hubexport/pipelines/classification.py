@@ -1,0 +1,93 @@
+"""Texts, or pairs of them, to classes, as transformers' text-classification pipeline gives them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hubexport.errors import UsageError
+from hubexport.pipelines.registry import register
+from hubexport.pipelines.task import Found, Task, TaskOptions, lacking_head
+
+if TYPE_CHECKING:
+    from hubexport.pipelines.graph.function import Built, Parts
+
+_HEAD = "classifier"
+
+
+def scores_function(problem_type: str | None, classes: int) -> str:
+    """What transformers makes scores of logits with: softmax, sigmoid or none.
+
+    Args:
+      problem_type: as the configuration declares it.
+      classes: their number.
+    """
+    if problem_type == "regression":
+        return "none"
+    if problem_type == "multi_label_classification" or classes == 1:
+        return "sigmoid"
+    return "softmax"
+
+
+@register
+class Classification(Task):
+    """All classes of a text, the likeliest first; see `Task`."""
+
+    name: ClassVar[str] = "classification"
+    purpose: ClassVar[str] = "all labels of each text, the likeliest first, and their scores"
+
+    @classmethod
+    def lacking(cls, found: Found) -> str:
+        return lacking_head(found, _HEAD)
+
+    @classmethod
+    def is_declared(cls, found: Found) -> bool:
+        return _HEAD in found.heads
+
+    def __init__(self, found: Found, options: TaskOptions):
+        if options.truncate_dim is not None:
+            raise UsageError(
+                "only embeddings can be cut",
+                [("--truncate_dim", str(options.truncate_dim)), ("task", self.name)],
+                "leave it out.",
+            )
+        head = found.heads[_HEAD]
+        classes: int = head["outputs"]["classifier_logits"]["shape"][-1]
+        # What transformers calls classes without names.
+        self.labels: list[str] = head["labels"] or [f"LABEL_{i}" for i in range(classes)]
+        self.function = scores_function(head["problem_type"], classes)
+
+    def record(self) -> dict[str, Any]:
+        return {"head": _HEAD, "labels": self.labels, "function": self.function}
+
+    def build(self, parts: Parts) -> Built:
+        import tensorflow as tf
+
+        from hubexport.pipelines.graph.function import (
+            TEXT,
+            TEXT_PAIR,
+            Built,
+            Function,
+            Tensors,
+            constant,
+        )
+
+        to_scores = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid, "none": tf.identity}
+        scores_of, names = to_scores[self.function], self.labels
+
+        def answer(inputs: Tensors, training: bool) -> Tensors:
+            scores = scores_of(parts.predict(_HEAD, inputs, training)["classifier_logits"])
+            # Stable: of equal scores the first class comes first, as by Python's sort.
+            ranked = tf.argsort(scores, direction="DESCENDING", stable=True)
+            return {
+                "labels": tf.gather(tf.constant(names), ranked),
+                "scores": tf.gather(scores, ranked, batch_dims=1),
+            }
+
+        size = [len(names)]
+        outputs = {"labels": tf.TensorSpec(size, tf.string), "scores": tf.TensorSpec(size)}
+        functions = {
+            "classify": Function((TEXT,), outputs, answer),
+            "classify_pairs": Function((TEXT, TEXT_PAIR), outputs, answer),
+        }
+        variables = list(getattr(parts.encoder, _HEAD).variables)
+        return Built(functions, variables, {"labels": constant(names)})

@@ -1,0 +1,87 @@
+"""The object that is saved: encoder and preprocessor as parts, and the task's functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from hubexport.pipelines.graph.batches import Batches
+from hubexport.pipelines.graph.function import Built, Function, Parts
+from hubexport.tokenizers.graph.preprocessor import OTHER_TEXTS, as_batch
+
+
+def pipeline_root(
+    parts: Parts, built: Built, batches: Batches
+) -> tuple[tf.train.Checkpoint, dict[str, Any]]:
+    """The root object and its signatures, all functions traced.
+
+    The root is called with texts, string [B], or a list of two such for functions of pairs, and
+    `training` False or True. It gives what the first function for so many texts gives: a tensor,
+    or a dict where there are several outputs. Each function has a signature of its own name, and
+    the first is `serving_default`, too.
+    """
+    traces = {name: _traces(batches, each) for name, each in built.functions.items()}
+    by_count: dict[int, str] = {}
+    for name, function in built.functions.items():
+        by_count.setdefault(len(function.texts), name)
+
+    def call(text: Any, training: bool = False) -> Any:
+        texts = text if isinstance(text, list | tuple) else [text]
+        outputs = traces[by_count[len(texts)]][training](*map(as_batch, texts))
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+    root_call = tf.function(call, autograph=False)
+    for count in by_count:
+        specs = _specs(("text",) * count)
+        for takes in [specs[0], *OTHER_TEXTS] if count == 1 else [specs]:
+            for training in (False, True):
+                root_call.get_concrete_function(takes, training=training)
+    root = tf.train.Checkpoint()
+    root.__call__ = root_call
+    root.encoder, root.preprocessor = parts.encoder, parts.preprocessor
+    root.variables = list(built.variables)
+    root.trainable_variables = list(built.variables)
+    root.regularization_losses = []
+    for name, value in built.attributes.items():
+        setattr(root, name, value)
+    signatures = {
+        name: _signature(traces[name][False], function)
+        for name, function in built.functions.items()
+    }
+    return root, {"serving_default": next(iter(signatures.values())), **signatures}
+
+
+def _traces(batches: Batches, function: Function) -> dict[bool, Any]:
+    """By `training`, the one graph of a function that all calls of it share."""
+
+    def trace(training: bool) -> Any:
+        def run(*texts: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = batches(texts, function, training)
+            return {name: _of_texts(each, texts[0]) for name, each in outputs.items()}
+
+        return tf.function(run, input_signature=_specs(function.texts), autograph=False)
+
+    return {training: trace(training) for training in (False, True)}
+
+
+def _of_texts(output: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
+    """An output [B, ...], with a static batch size where the texts have one."""
+    shape = tf.concat([tf.shape(text)[:1], tf.shape(output)[1:]], axis=0)
+    return tf.reshape(output, shape)
+
+
+def _specs(names: Sequence[str]) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec([None], tf.string, name=name) for name in names]
+
+
+def _signature(traced: Any, function: Function) -> Any:
+    """A signature over named texts."""
+
+    def serve(**named: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs: dict[str, tf.Tensor] = traced(*(as_batch(named[n]) for n in function.texts))
+        return outputs
+
+    specs = dict(zip(function.texts, _specs(function.texts), strict=True))
+    return tf.function(serve, autograph=False).get_concrete_function(**specs)
