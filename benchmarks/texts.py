@@ -7,6 +7,7 @@ MODEL is a directory of sentence-transformers whose embedding is the tokens' mea
 1; TEXTS.json has the form of SQuAD. Contenders are processes, one of which computes at a time, and
 each embeds all texts in batches of 32, cut at 128 tokens:
 
+- a pipeline of ours: all texts in one call, sorted and batched in the graph
 - ours, with padding computed or skipped: every batch as it comes, padded to 128
 - sentence-transformers on PyTorch: sorts texts by length, pads to the longest of a batch
 - the same network in ONNX Runtime, and in OpenVINO: sorted and padded in the same way
@@ -27,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-SKIP, COMPUTE, PEER = "skip", "compute", "sentence-transformers"
+PIPELINE, SKIP, COMPUTE, PEER = "pipeline", "skip", "compute", "sentence-transformers"
 KINDS = ("questions", "sentences", "paragraphs")
 BATCH, TOKENS = 32, 128
 CLOSE = 1e-4
@@ -52,6 +53,14 @@ def _texts(paragraph: Mapping[str, Any], kind: str) -> Iterator[str]:
         yield from (f"{each}." for each in paragraph["context"].split(". ") if each)
     else:
         yield paragraph["context"]
+
+
+def pipeline(path: str) -> Embed:
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  registers the ops
+
+    embed = tf.saved_model.load(path)
+    return lambda texts: embed(tf.constant(texts)).numpy()
 
 
 def ours(encoder: str, preprocessor: str) -> Embed:
@@ -118,7 +127,7 @@ def _sorted(model: str, run: Callable[[dict[str, np.ndarray]], np.ndarray]) -> E
 
 
 CONTENDERS: Mapping[str, Callable[..., Embed]] = {
-    SKIP: ours, COMPUTE: ours, PEER: sentence_transformers,
+    PIPELINE: pipeline, SKIP: ours, COMPUTE: ours, PEER: sentence_transformers,
     "ONNX Runtime": onnx_runtime, "OpenVINO": openvino,
 }  # fmt: skip
 
@@ -199,7 +208,9 @@ def prepared(model: Path, work: Path) -> dict[str, list[str]]:
         [*hubexport, "preprocessor", f"--tokenizer={model}", f"--export_path={preprocessor}"],
         **quiet,
     )
-    found = {}
+    flags = [f"--checkpoint={model}", f"--max_seq_length={TOKENS}", f"--batch_size={BATCH}"]
+    subprocess.run([*hubexport, "pipeline", *flags, f"--export_path={work / PIPELINE}"], **quiet)
+    found = {PIPELINE: [str(work / PIPELINE)]}
     for padding in (SKIP, COMPUTE):
         flags = [f"--checkpoint={model}", f"--padding={padding}", "--heads=none"]
         subprocess.run([*hubexport, "encoder", *flags, f"--export_path={work / padding}"], **quiet)

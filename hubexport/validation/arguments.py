@@ -134,7 +134,9 @@ def record_of(directory: Path | None, kind: str) -> dict[str, Any] | None:
         raise UsageError(
             f"{flag} is not {_WITH_ARTICLE[kind]}",
             [(flag, str(directory)), ("its record says", str(record["kind"]))],
-            "exchange --saved_model and --preprocessor.",
+            "exchange --saved_model and --preprocessor."
+            if record["kind"] in _WITH_ARTICLE
+            else "pass an artifact of `hubexport encoder`, and one of `hubexport preprocessor`.",
         )
     return record
 
