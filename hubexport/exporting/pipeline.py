@@ -226,7 +226,7 @@ def _length(declared: int | None, encoder: Record, options: PipelineOptions) -> 
         raise UsageError(
             "the encoder does not take so many tokens",
             [("--max_seq_length", f"{options.max_seq_length:,}"), ("positions", f"{positions:,}")],
-            f"pass at most {positions}, or leave it out.",
+            "pass at most as many as there are positions, or leave it out.",
         )
     return min(n for n in (declared, positions) if n)
 

@@ -13,8 +13,10 @@ _NUMBERED = re.compile(
     r"^(__(?:inference|forward|backward)_.*?"
     r"|(?:.*_)?cond(?:_\d+)?_(?:true|false)"
     r"|(?:.*_)?while(?:_\d+)?_(?:cond|body)"
+    r"|(?:.*_)?indexed_case(?:_\d+)?_branch\d+"
     r")_(\d+)$"
 )
+_CAPTURED = re.compile(r"(while|cond)(_\d+)+|\w+_\d+___redundant_placeholder\d+")
 
 
 def finish(directory: Path) -> None:
@@ -112,6 +114,7 @@ def _renumber(meta_graph: Any) -> None:
     rename_in(meta_graph.graph_def.node)
     for function in library.function:
         _drop_capture_numbers(function)
+        _drop_numbers_of_loops(function)
         function.signature.name = new.get(function.signature.name, function.signature.name)
         rename_in(function.node_def)
         for attribute in function.attr.values():
@@ -158,6 +161,30 @@ def _drop_capture_numbers(function: Any) -> None:
         name = "_user_specified_name"
         if name in attribute and attribute[name].s.isdigit():
             del attribute[name]
+
+
+def _drop_numbers_of_loops(function: Any) -> None:
+    """What a loop captures are arguments and results named by that counter, while_10559_0 say."""
+    new = {
+        argument.name: f"captured_{i}"
+        for i, argument in enumerate(function.signature.input_arg)
+        if _CAPTURED.fullmatch(argument.name)
+    }
+    for argument in function.signature.input_arg:
+        argument.name = new.get(argument.name, argument.name)
+    for node in function.node_def:
+        node.input[:] = [new.get(name, name) for name in node.input]
+    results = {
+        argument.name: f"given_{i}"
+        for i, argument in enumerate(function.signature.output_arg)
+        if _CAPTURED.fullmatch(argument.name)
+    }
+    returned = dict(function.ret)
+    function.ret.clear()
+    for argument in function.signature.output_arg:
+        value = returned[argument.name]
+        argument.name = results.get(argument.name, argument.name)
+        function.ret[argument.name] = new.get(value, value)
 
 
 def _refuse_asserts(graph: Any) -> None:

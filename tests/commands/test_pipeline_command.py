@@ -57,8 +57,8 @@ def test_from_the_command_line_to_a_fresh_process(model: Path, oracle: Any, tmp_
     done = forks.hubexport("pipeline", f"--checkpoint={model}", f"--export_path={out}")
     assert done.returncode == 0, done.stderr
     assert "task         embedding" in done.stdout
-    assert "prompts      query 'query: '" in done.stdout
-    assert "signatures   embed, query, serving_default" in done.stdout
+    assert "query 'query: '" in done.stdout
+    assert "signatures   document, embed, query, serving_default" in done.stdout
     (tmp_path / "texts.json").write_text(json.dumps(oracle.TEXTS))
     arguments = [str(out), str(tmp_path / "texts.json"), str(tmp_path / "found.npz")]
     subprocess.run([sys.executable, "-c", USER, *arguments], check=True, timeout=240)
@@ -101,7 +101,7 @@ def test_errors_come_before_anything_is_written(
     assert "lacks: the head .classifier; of heads it has none" in refused(
         f"--checkpoint={model}", "--task=classification"
     )
-    assert "pass at most 52" in refused(f"--checkpoint={model}", "--max_seq_length=53")
+    assert "positions: 52" in refused(f"--checkpoint={model}", "--max_seq_length=53")
     assert "cut to this size" in refused(f"--checkpoint={model}", "--truncate_dim=17")
     assert "nothing tells where the tokenizer is" in refused(
         f"--checkpoint={model / 'model.safetensors'}"

@@ -130,7 +130,9 @@ def test_no_texts_and_pairs_that_are_none(exported: tuple[Path, Path]) -> None:
     loaded = tf.saved_model.load(str(exported[1]))
     none = loaded(tf.constant([], tf.string))
     assert none["labels"].shape == none["scores"].shape == (0, 4)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[3\].*\[2\]|\[2\].*\[3\]"):
+    # By the graph's own shapes, or where these are not known when it runs.
+    unequal = (tf.errors.InvalidArgumentError, ValueError)
+    with pytest.raises(unequal, match=r"\[3\].*\[2\]|\[2\].*\[3\]"):
         loaded([tf.constant(["a", "b", "c"]), tf.constant(["a", "b"])])
     with pytest.raises((ValueError, TypeError)):
         loaded(tf.constant([["a", "b"]]))
