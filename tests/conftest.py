@@ -42,9 +42,11 @@ LONG = (
     "validation/test_planted_families.py",
     "validation/test_others_artifacts.py",
     "exporting/test_validation.py",
+    "keras/test_layer.py",
     "test_docs.py",
     "commands/test_quiet.py",
     "test_head_artifacts.py",
+    "commands/test_run_command.py",
 )
 """Files that take half a minute or more, in either tier, the longest first."""
 

@@ -122,7 +122,7 @@ def same(one: Any, other: Any, limit: float = 0.0) -> None:
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=limit)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_fit_lowers_the_loss_and_moves_every_variable(work: Path, jit_compile: bool) -> None:
     # XLA takes long to compile random numbers.
     layer = HubLayer(work / ("still" if jit_compile else "encoder"))
@@ -202,7 +202,14 @@ def test_dropout_is_active_in_training_alone(work: Path) -> None:
     same(layer(X, training=True)["sequence_output"], expected)
 
 
-@pytest.mark.parametrize("part", [None, "mlm", "nsp"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "mlm",
+        pytest.param(None, marks=pytest.mark.exhaustive),
+        pytest.param("nsp", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_outputs_are_those_of_the_saved_model(work: Path, part: str | None) -> None:
     x = inputs(masked_lm_positions=np.tile([1, 2], (ROWS, 1))) if part == "mlm" else X
     root = tf.saved_model.load(str(work / "encoder"))
@@ -222,6 +229,7 @@ def test_outputs_are_those_of_the_saved_model(work: Path, part: str | None) -> N
     }
 
 
+@pytest.mark.exhaustive
 def test_a_head_trains_with_its_encoder(work: Path) -> None:
     layer = HubLayer(work / "encoder", part="nsp")
     before = values(layer)
@@ -259,6 +267,7 @@ class Subclassed(keras.Model):
         return {**super().get_config(), "handle": self.handle}
 
 
+@pytest.mark.exhaustive
 def test_a_subclassed_model_trains_and_is_saved(work: Path, tmp_path: Path) -> None:
     model = Subclassed(str(work / "encoder"))
     compile_(model)
@@ -322,6 +331,7 @@ def test_a_saved_model_of_keras_is_loaded(work: Path, tmp_path: Path) -> None:
     json.dumps(layer.get_config())  # as Keras writes it
 
 
+@pytest.mark.exhaustive
 def test_training_goes_on_from_a_file(work: Path, tmp_path: Path) -> None:
     model = classifier(HubLayer(work / "still"))
     fit(model)
@@ -389,8 +399,8 @@ def test_an_exported_model_runs_elsewhere(work: Path, tmp_path: Path) -> None:
     whole = keras.Model(text, model(preprocessor(text)))
     ids = keras.Model(text, preprocessor(text)["input_word_ids"])
     expected = [ids(tf.constant(TEXTS[:1] + TEXTS[2:])), whole(tf.constant(TEXTS[1:2]))]
-    ids.export(str(tmp_path / "text"), verbose=False)
-    whole.export(str(tmp_path / "whole"), verbose=False)
+    ids.export(str(tmp_path / "text"))
+    whole.export(str(tmp_path / "whole"))
     done = forks.run(USER, tmp_path, preload="import tensorflow")
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -476,6 +486,7 @@ def test_two_devices_train_as_one(work: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(values_of_two[name], value, rtol=0, atol=1e-2)
 
 
+@pytest.mark.exhaustive
 def test_a_policy_of_keras_has_no_effect_and_says_so(work: Path, tmp_path: Path) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     with pytest.warns(UserWarning, match="the policy mixed_bfloat16 has no effect") as caught:
