@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,8 @@ def _saved_for(function: Any, tensors: Mapping[str, Any]) -> dict[str, Any] | No
     import tensorflow as tf
 
     call = getattr(function, "__call__", function)  # noqa: B004  of a restored object
-    for trace in getattr(call, "concrete_functions", ()):
+    traces = (getattr(each, "concrete_functions", ()) for each in (function, call))
+    for trace in itertools.chain(*traces):
         for given in trace.structured_input_signature[0]:
             if (
                 isinstance(given, Mapping)

@@ -228,3 +228,30 @@ def test_a_strategy_gives_what_the_cpu_gives(model: str, request: pytest.Fixture
         "determinism": "passed",
         "training": "not run",
     }, failed
+
+
+def test_one_trace_for_all_sizes_that_were_saved(tmp_path: Path) -> None:
+    """Of the inputs that are given; what was saved for other sizes refuses them itself."""
+    import tensorflow as tf
+
+    ids = {"ids": tf.TensorSpec([None, None], tf.int32)}
+    memory = {"mems": tf.TensorSpec([None, 2, None], tf.float32)}
+    module = tf.Module()
+    module.call = tf.function(lambda given: {name: 2 * value for name, value in given.items()})
+    for specs in (ids, {**ids, **memory}):
+        module.call.get_concrete_function(specs)
+    tf.saved_model.save(module, str(tmp_path / "model"))
+    device = connect("cpu")
+    call = device.load(tmp_path / "model").call
+
+    def given(rows: int, length: int) -> dict[str, Any]:
+        return {"ids": tf.ones([rows, length], tf.int32), "mems": tf.ones([rows, 2, length])}
+
+    traced = device.for_all_shapes(call, given(1, 2), {})
+    for rows, length in ((1, 2), (3, 1), (2, 5)):
+        outputs = device.run(traced, given(rows, length))
+        assert outputs["mems"].shape == (rows, 2, length) and outputs["ids"].numpy().min() == 2
+    assert traced.experimental_get_tracing_count() == 1
+    assert device.for_all_shapes(call, {"ids": tf.ones([1, 2], tf.int32)}, {}) is not None
+    for other in ({"mems": tf.ones([1, 3, 2])}, {"ids": tf.ones([1, 2])}, {"more": tf.ones([1])}):
+        assert device.for_all_shapes(call, {**given(1, 2), **other}, {}) is None
