@@ -75,12 +75,19 @@ class BertEmbeddings(tf.Module):
         return self.layout.of_positions(self.first_positions(length), state)
 
     def first_positions(self, rows: tf.Tensor) -> tf.Tensor:
-        """The first rows of the table: [rows, E].
+        """The first rows of the table: [rows, E]."""
+        return first_rows(self.position_embeddings, rows)
 
-        A slice, not a gather: a sequence longer than the table is an error on every device.
-        """
-        size = self.config.embedding_size
-        return tf.slice(self.position_embeddings, [0, 0], tf.stack([rows, size]))
+
+def first_rows(table: tf.Variable | tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """The first rows of a table: [rows, E].
+
+    Numbers are sliced, so that a sequence longer than the table is an error on every device. Rows
+    are gathered, because the gradient of a slice has XLA know at compile time where it began, and
+    for that everything that the function around it is given, weights included: each step of
+    training would be compiled anew.
+    """
+    return tf.gather(table, tf.slice(tf.range(table.shape[0]), [0], [rows]))
 
 
 class GptEmbeddings(tf.Module):
@@ -112,9 +119,7 @@ class GptEmbeddings(tf.Module):
         Of `input_word_ids` [B, S], which may be the last of the columns that `input_mask` is of.
         """
         size = self.config.hidden_size
-        # A slice first: a sequence longer than the table is an error on every device.
-        columns = tf.shape(inputs["input_mask"])[1]
-        table = tf.slice(self.position_embeddings, [0, 0], tf.stack([columns, size]))
+        table = first_rows(self.position_embeddings, tf.shape(inputs["input_mask"])[1])
         x = tf.gather(self.word_embeddings, self.layout.of_rows(inputs["input_word_ids"], state))
         x = x + tf.gather(table, self.layout.of_rows(counted_from_the_first(inputs), state))
         x = tf.cast(tf.reshape(x, [-1, size]), self.config.dtype)  # [N, H]

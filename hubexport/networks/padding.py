@@ -220,7 +220,8 @@ class TokensOnly:
         return tf.reshape(tf.gather(vectors, state["join"]), tf.shape(like))
 
     def sequence(self, rows: tf.Tensor, state: State) -> tf.Tensor:
-        with_zeros = tf.pad(tf.cast(rows, tf.float32), [[1, 0], [0, 0]])
+        # Not padded: see `first_rows`.
+        with_zeros = tf.concat([tf.zeros([1, rows.shape[-1]]), tf.cast(rows, tf.float32)], axis=0)
         return tf.gather(with_zeros, state["places"])
 
     def at_padding(self, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
