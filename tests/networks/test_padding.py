@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,34 @@ def test_gradients(pair: Callable[..., Pair], wanted: list[tf.Tensor], how: str)
     for variable, a, b in zip(root.trainable_variables, found, wanted, strict=True):
         scale = 1 + float(tf.reduce_max(tf.abs(b)))
         np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE * scale, err_msg=variable.name)
+
+
+@pytest.mark.parametrize("padding", ["compute", "skip"])
+@pytest.mark.parametrize(
+    "model", examples([n for n in MODELS if n != "BertForMultipleChoice"], ["bert"])
+)
+def test_weights_are_no_constants_to_xla(
+    pair: Callable[..., Pair], model: str, padding: str
+) -> None:
+    """What XLA takes for a constant has it compile the graph anew whenever that changes: a weight,
+    at every step of training."""
+    root = pair(model).roots[padding]
+
+    def gradients(inputs: Mapping[str, tf.Tensor]) -> list[Any]:
+        with tf.GradientTape() as tape:
+            loss = _loss(root, inputs)
+        # As they are: to make a dense one of a table's is a constant shape for XLA.
+        return list(tape.gradient(loss, root.trainable_variables))
+
+    step = tf.function(gradients, autograph=False, jit_compile=True)
+    program = step.experimental_get_compiler_ir(_tensors(batch_of(HOLES)))(stage="hlo")
+    found = re.findall(r"= f32(\[[\d,]+\])\S* constant\(", program)
+    sizes = {
+        str(v.shape.as_list()).replace(" ", "")
+        for v in root.variables
+        if v.shape.num_elements() > 9
+    }
+    assert not sizes & set(found)
 
 
 @pytest.mark.exhaustive
