@@ -31,6 +31,9 @@ examples:
   # a classifier of transformers
   hubexport pipeline --checkpoint=roberta-large-mnli --export_path=out/classify
 
+  # how likely texts are to a causal language model
+  hubexport pipeline --checkpoint=gpt2 --export_path=out/perplexity
+
   # artifacts that are there
   hubexport pipeline --encoder=out/encoder --preprocessor=out/preprocessor \\
       --task=embedding --export_path=out/embed

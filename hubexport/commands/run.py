@@ -27,6 +27,9 @@ examples:
   # an encoder: JSON lines with its output `default`, and how similar the texts are
   hubexport run --saved_model=out/encoder --preprocessor=out/preprocessor --input=sentences.txt
 
+  # a pipeline: texts in, vectors or labels out
+  hubexport run --saved_model=out/classify --input=reviews.txt --output=labels.jsonl
+
   # embeddings of a large file as one array [texts, size]
   hubexport run --saved_model=out/encoder --preprocessor=out/preprocessor --input=corpus.txt \\
       --output=embeddings.npy --batch_size=64

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hubexport.errors import UsageError
 from hubexport.pipelines.registry import register
-from hubexport.pipelines.task import Found, Task, TaskOptions, lacking_head
+from hubexport.pipelines.task import Found, Task, TaskOptions, check_uncut, lacking_head
 
 if TYPE_CHECKING:
     from hubexport.pipelines.graph.function import Built, Parts
@@ -44,12 +43,7 @@ class Classification(Task):
         return _HEAD in found.heads
 
     def __init__(self, found: Found, options: TaskOptions):
-        if options.truncate_dim is not None:
-            raise UsageError(
-                "only embeddings can be cut",
-                [("--truncate_dim", str(options.truncate_dim)), ("task", self.name)],
-                "leave it out.",
-            )
+        check_uncut(self.name, options)
         head = found.heads[_HEAD]
         classes: int = head["outputs"]["classifier_logits"]["shape"][-1]
         # What transformers calls classes without names.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.checkpoints.sentence_model import SentenceModel
+from hubexport.errors import UsageError
 
 if TYPE_CHECKING:
     from hubexport.pipelines.graph.function import Built, Parts
@@ -89,3 +90,17 @@ def lacking_head(found: Found, head: str) -> str:
         return ""
     heads = ", ".join(f".{name}" for name in found.heads) or "none"
     return f"the head .{head}; of heads it has {heads}"
+
+
+def check_uncut(name: str, options: TaskOptions) -> None:
+    """Fails where vectors are to be cut, of a task that gives none.
+
+    Raises:
+      UsageError: they are.
+    """
+    if options.truncate_dim is not None:
+        raise UsageError(
+            "only embeddings can be cut",
+            [("--truncate_dim", str(options.truncate_dim)), ("task", name)],
+            "leave it out.",
+        )

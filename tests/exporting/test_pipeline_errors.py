@@ -121,6 +121,7 @@ CLASSIFIER = {
     "problem_type": None,
     "outputs": {"classifier_logits": {"dtype": "float32", "shape": ["B", 2]}},
 }
+SCORED = {"functions": {"score": {}}}
 SENTENCE = {"pooled_output": "mean", "default": "sentence_embedding",
             "sentence_embedding": {"modes": ["mean"], "normalize": True}}  # fmt: skip
 
@@ -128,6 +129,7 @@ SENTENCE = {"pooled_output": "mean", "default": "sentence_embedding",
 def test_tasks_are_told() -> None:
     assert choose_task("auto", _found(heads={"classifier": CLASSIFIER})).name == "classification"
     assert choose_task("auto", _found(pooler=SENTENCE)).name == "embedding"
+    assert choose_task("auto", _found(heads={"lm": SCORED})).name == "perplexity"
     assert choose_task("embedding", _found()).name == "embedding"
 
 
@@ -136,6 +138,7 @@ def test_tasks_are_told() -> None:
     [
         ("other", {}, "there is no task 'other'"),
         ("classification", {"heads": {"mlm": {}}}, "lacks: the head .classifier; of heads it has"),
+        ("perplexity", {"heads": {"lm": {"functions": {}}}}, "lacks: the function .lm.score"),
         ("embedding", {"pooler": {**SENTENCE, "pooled_output": "untrained",
                                   "default": "pooled_output"}}, "a pooler that was trained"),
         ("auto", {"heads": {"nsp": {}}}, "it is for: none by itself"),
@@ -151,7 +154,7 @@ def test_tasks_that_are_not(task: str, changes: dict[str, Any], said: str) -> No
 
 
 def test_options_of_other_tasks_are_refused() -> None:
-    found = _found(heads={"classifier": CLASSIFIER}, pooler=SENTENCE)
+    found = _found(heads={"classifier": CLASSIFIER, "lm": SCORED}, pooler=SENTENCE)
     for name, task in tasks().items():
         if name != "embedding" and not task.lacking(found):
             with pytest.raises(UsageError, match="only embeddings can be cut"):

@@ -159,3 +159,18 @@ def classes(
     rows = [row[0] if isinstance(row[0], list) else row for row in found]
     labels = [[each["label"] for each in row] for row in rows]
     return labels, np.array([[each["score"] for each in row] for row in rows], np.float32)
+
+
+def log_probs(directory: Path, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of tokens' log-probabilities, and how many tokens, [B] each, by transformers' loss."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(str(directory)).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(directory))
+    sums, counts = [], []
+    for text in texts:
+        ids = tokenizer(text, truncation=True, max_length=LENGTH, return_tensors="pt").input_ids
+        count = max(ids.shape[1] - 1, 0)
+        with torch.no_grad():
+            loss = float(model(ids, labels=ids).loss) if count else 0.0
+        sums.append(-loss * count)
+        counts.append(count)
+    return np.array(sums, np.float32), np.array(counts)
