@@ -58,7 +58,7 @@ MODELS: Mapping[str, tuple[str, Mapping[str, float]]] = {
     }),
 }  # fmt: skip
 """Name -> transformers' class, and its sizes where they are not the defaults."""
-SHAPES = ((1, 128), (8, 128), (32, 128))
+SHAPES = ((1, 128), (8, 128), (32, 128), (8, 512))
 _SAVE = """
 import sys, json, torch, transformers
 torch.manual_seed(0)
