@@ -102,7 +102,14 @@ class HubLayer(keras.Layer):
         if self.trainable:
             for loss in self._loaded.losses:
                 self.add_loss(loss())
-        return _plain(self._loaded.call(self._loaded.fitted(inputs, self.name), **arguments))
+        fitted = self._loaded.fitted(inputs, self.name)
+        from hubexport.keras.gradients import differentiated, is_compiled
+
+        def function(given: Any) -> Any:
+            return self._loaded.call(given, **arguments)
+
+        sized = arguments.get("training") and is_compiled()
+        return _plain(differentiated(function, fitted) if sized else function(fitted))
 
     def save_own_variables(self, store: Any) -> None:
         """Writes each variable by its name."""
