@@ -35,8 +35,10 @@ class Server:
 
     def __init__(self, path, code=""):
         self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(path)
+        unheard = f"{path}.new"  # where nobody connects before it listens
+        self.listener.bind(unheard)
         self.listener.listen(64)  # from now on jobs wait until the imports are done
+        os.rename(unheard, path)
         exec(code, {"__name__": "preload"})
         self.path = path
         self.servers = {}  # what is imported -> socket
