@@ -27,10 +27,8 @@ from hubexport.checkpoints.source import LazyTensor
 from hubexport.errors import ConfigurationError, TensorMismatchError, some_of
 
 PROMPTS_FILE = "config_sentence_transformers.json"
-_LENGTH_FILES = tuple(
-    f"sentence_{name}_config.json"
-    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-)
+_LENGTH_FILES = "sentence_*_config.json"
+"""One of a name for each family, of which `sentence_bert_config.json` is the usual one."""
 _ACTIVATIONS = {"Tanh": "tanh", "Identity": "linear", "ReLU": "relu", "Sigmoid": "sigmoid"}
 """Class of torch.nn -> what it is called here."""
 _SENTENCE = "sentence_embedding"
@@ -209,7 +207,10 @@ def _prompts(file: Path) -> tuple[dict[str, str], str | None, str, Path | None]:
 
 def _length(directory: Path) -> tuple[int | None, bool, Path | None]:
     """The longest text, whether text is lower-cased; the file, if it is there."""
-    present = [directory / name for name in _LENGTH_FILES if (directory / name).is_file()]
+    # That of BERT first, in whose name newer releases write it for all families.
+    present = sorted(
+        directory.glob(_LENGTH_FILES), key=lambda file: ("_bert_" not in file.name, file)
+    )
     if not present:
         return None, False, None
     file = present[0]

@@ -51,8 +51,7 @@ CASES = [
     Case("length by the tokenizer", {"family": "Roberta", "max_seq_length": None}),
     Case("short", {"max_seq_length": 9}),
 ]  # fmt: skip
-QUICK = ("mean, normalized", "prompts are not pooled", "a default prompt", "dense layers",
-         "all poolings", "RoBERTa")  # fmt: skip
+QUICK = ("mean, normalized", "prompts are not pooled", "dense layers")
 
 
 @pytest.fixture(scope="module")

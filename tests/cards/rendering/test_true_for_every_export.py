@@ -224,7 +224,7 @@ class TestStoredNarrow:
     def test_usual(self, page: Callable[..., str]) -> None:
         text = page("bert tf1")
         assert "rounded to" not in text and "Stores dense" not in text
-        assert text.count("trainable=True") == 3 and "classifier.fit" in text
+        assert text.count("trainable=True") == 4 and "classifier.fit" in text
 
 
 def test_one_segment_type_and_one_layer(page: Callable[..., str]) -> None:
