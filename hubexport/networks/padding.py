@@ -220,7 +220,7 @@ class TokensOnly:
         return tf.reshape(tf.gather(vectors, state["join"]), tf.shape(like))
 
     def sequence(self, rows: tf.Tensor, state: State) -> tf.Tensor:
-        # Not padded: see `first_rows`.
+        # Concatenated, not padded, for XLA: see `hubexport.networks.embeddings.first_rows`.
         with_zeros = tf.concat([tf.zeros([1, rows.shape[-1]]), tf.cast(rows, tf.float32)], axis=0)
         return tf.gather(with_zeros, state["places"])
 

@@ -61,7 +61,7 @@ class Parts:
         """The encoder's outputs.
 
         For inference by its signature: that is the encoder for servers, without a choice by
-        device, and with fewer outputs to take along.
+        device, and has fewer outputs.
         """
         if training:
             outputs: Tensors = self.encoder(dict(inputs), training=True)
