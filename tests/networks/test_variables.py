@@ -21,6 +21,8 @@ INTERNALS = {
     "tensorflow.python.ops.resource_variable_ops": {"UninitializedVariable"},
     "tensorflow.python.saved_model": {"save_context"},
     "tensorflow.python.saved_model.pywrap_saved_model": {"fingerprinting"},
+    # Whether a trace is for XLA, of `hubexport.keras`:
+    "tensorflow.python.ops.control_flow_util": {"GraphOrParentsInXlaContext"},
     # Of a generator that is run by hand, when TensorFlow's op registry has grown:
     "tensorflow.python.client": {"pywrap_tf_session"},
 }
@@ -140,6 +142,24 @@ class TestInternals:
         found = importlib.import_module(module)
         for name in INTERNALS[module]:
             assert hasattr(found, name), f"{module}.{name}"
+
+    def test_graphs_for_xla_are_told(self, tf):
+        from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+        found: list[bool] = []
+
+        def inner(x: Any) -> Any:
+            found.append(bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())))
+            return x
+
+        for compiled in (True, False):
+            called = tf.function(inner, autograph=False)
+            outer = tf.function(
+                lambda x, called=called: called(x), autograph=False, jit_compile=compiled
+            )
+            outer(tf.zeros([2]))
+            # Also of a function that a compiled one calls.
+            assert found.pop() == compiled
 
     def test_uninitialized_variable(self, tf):
         """Takes dtype, shape, name and trainable; is a variable; has a handle, and no value."""
