@@ -57,6 +57,10 @@ class TensorMismatchError(CheckpointError):
     """The checkpoint's tensors and the configured model are not the same set."""
 
 
+class MissingPoolerError(CheckpointError):
+    """The checkpoint does not hold the pooler, and nothing says what to take instead."""
+
+
 class VocabularyError(HubexportError):
     """A vocabulary or tokenizer model that cannot be used."""
 

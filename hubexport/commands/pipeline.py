@@ -14,6 +14,7 @@ from hubexport.exporting.pipeline import export_pipeline
 from hubexport.lean_tensorflow import lean_tensorflow
 from hubexport.networks.config import DTYPES
 from hubexport.pipelines.registry import AUTO, tasks
+from hubexport.pipelines.token_classification import AGGREGATIONS
 
 HELP = "export one SavedModel that takes texts and gives answers, with encoder and preprocessor"
 
@@ -30,6 +31,16 @@ examples:
 
   # a classifier of transformers
   hubexport pipeline --checkpoint=roberta-large-mnli --export_path=out/classify
+
+  # names in texts, with the bytes where they are
+  hubexport pipeline --checkpoint=bert-base-NER --aggregation=first --export_path=out/entities
+
+  # answers to questions, from texts of any length
+  hubexport pipeline --checkpoint=roberta-base-squad2 --handle_impossible_answer \\
+      --export_path=out/answers
+
+  # the likeliest pieces for each mask
+  hubexport pipeline --checkpoint=bert-base-uncased --task=fill-mask --export_path=out/fill
 
   # how likely texts are to a causal language model
   hubexport pipeline --checkpoint=gpt2 --export_path=out/perplexity
@@ -87,6 +98,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many numbers of an embedding are given, of models that were trained for it "
         "(Matryoshka)",
     )  # fmt: skip
+    parser.add_argument(
+        "--top_k", type=int,
+        help="how many answers are given: pieces for each mask (5 if not passed), or answers to a "
+        "question (1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--aggregation", choices=AGGREGATIONS,
+        help="how tokens become entities, as transformers' aggregation_strategy (simple if not "
+        "passed)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stride", type=int,
+        help="how many tokens the windows of a text that is too long have in common: of question "
+        "answering half of a row and at most 128 if not passed; of token classification, texts "
+        "are cut if not passed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max_answer_length", type=int,
+        help="tokens of the longest answer to a question (15 if not passed)",
+    )  # fmt: skip
+    add_boolean(
+        parser,
+        "handle_impossible_answer",
+        None,
+        "whether the empty answer to a question competes with the others, of models that were "
+        "trained for it, as on SQuAD 2 (default: no)",
+    )
     parser.add_argument(
         "--dtype", choices=DTYPES,
         help="dtype of matmuls and activations of the encoder (float32 if not passed)",

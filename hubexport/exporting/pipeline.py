@@ -12,17 +12,18 @@ from typing import Any
 from hubexport.checkpoints.opening import unpacked
 from hubexport.checkpoints.sentence_model import SentenceModel, read_sentence_model
 from hubexport.checkpoints.sentence_transformers import transformer_directory
-from hubexport.errors import ConfigurationError, UsageError
+from hubexport.errors import ConfigurationError, MissingPoolerError, UsageError
 from hubexport.exporting.belonging import check_belong, check_fits
 from hubexport.exporting.encoder import export_encoder
 from hubexport.exporting.job import make_job
 from hubexport.exporting.options import EncoderOptions
 from hubexport.exporting.pipeline_options import PipelineOptions
 from hubexport.exporting.preprocessor import export_preprocessor
-from hubexport.exporting.preprocessor_options import MAXIMUM_SEQ_LENGTH
+from hubexport.exporting.preprocessor_options import MAXIMUM_SEQ_LENGTH, PreprocessorOptions
+from hubexport.exporting.preprocessor_record import describe_tokenizer
 from hubexport.exporting.tokenizer_files import TokenizerFiles
 from hubexport.paths import PathLike
-from hubexport.pipelines.registry import check_name, choose_task
+from hubexport.pipelines.registry import check_name, check_options, choose_task
 from hubexport.pipelines.task import Found, Task
 from hubexport.poolers import FLAG_VALUES
 from hubexport.progress import steps_bar
@@ -36,6 +37,7 @@ from hubexport.saved_model.record import (
     write_record,
 )
 from hubexport.saved_model.target import check_target, clear_abandoned, staged_directory
+from hubexport.tokenizers.defining import define_tokenizer
 
 Record = dict[str, Any]
 
@@ -52,6 +54,11 @@ def export_pipeline(
     max_seq_length: int | None = None,
     batch_size: int = 32,
     truncate_dim: int | None = None,
+    top_k: int | None = None,
+    aggregation: str | None = None,
+    stride: int | None = None,
+    max_answer_length: int | None = None,
+    handle_impossible_answer: bool | None = None,
     dtype: str | None = None,
     variable_dtype: str | None = None,
     overwrite: bool = False,
@@ -76,6 +83,15 @@ def export_pipeline(
         None for what the model declares, or the preprocessor's default length.
       batch_size: texts that are computed at once, whatever a call brings.
       truncate_dim: how many numbers of an embedding are given; None for all.
+      top_k: how many answers are given: pieces for a mask (None for 5), or answers to a question
+        (None for 1).
+      aggregation: how tokens become entities, one of
+        `hubexport.pipelines.token_classification.AGGREGATIONS`; None for "simple".
+      stride: how many tokens the windows of a text that is too long have in common; None for
+        texts of token classification to be cut, and for question answering half of a row, at most
+        128.
+      max_answer_length: tokens of the longest answer to a question; None for 15.
+      handle_impossible_answer: whether the empty answer competes with the others.
       dtype, variable_dtype: as of `export_encoder`; None for float32.
       overwrite: whether a directory at `export_path` that is not empty may be replaced.
       show_progress: whether a bar is shown, on a terminal.
@@ -125,9 +141,38 @@ def _of_artifacts(options: PipelineOptions) -> _Plan:
     text = _record_of(Path(options.preprocessor), "preprocessor")
     check_belong(encoder, text, _both(options))
     found = Found(("--encoder", str(options.encoder)), encoder, None)
-    task = choose_task(options.task, found)(found, options.of_task)
-    length = options.max_seq_length or text["default_seq_length"]
-    return _Plan(task, _length(length, encoder, options))
+    chosen = choose_task(options.task, found)
+    check_options(chosen, options.of_task)
+    length = _length(text["default_seq_length"], encoder, chosen, options)
+    task = chosen(found, options.of_task, length)
+    has_offsets = text["tokenize_with_offsets"]
+    check_text(task, text["tokenizer"], ("--preprocessor", str(options.preprocessor)))
+    if task.needs_offsets and not has_offsets:
+        raise UsageError(
+            "the preprocessor does not tell where tokens are",
+            [("--preprocessor", str(options.preprocessor)), ("task", task.name)],
+            "export it with --tokenize_with_offsets.",
+        )
+    return _Plan(task, length)
+
+
+def check_text(task: Task, tokenizer: Record, origin: tuple[str, str]) -> None:
+    """Fails where a tokenizer is not for a task.
+
+    Raises:
+      UsageError: it is not.
+    """
+    lacking = task.lacking_in_text(tokenizer)
+    if task.needs_offsets and tokenizer["no_offsets"]:
+        lacking = f"exact offsets of tokens: {tokenizer['no_offsets']}"
+    if task.needs_pieces and tokenizer["no_detokenize"]:
+        lacking = f"texts for its pieces: {tokenizer['no_detokenize']}"
+    if lacking:
+        raise UsageError(
+            f"the tokenizer is not for {task.name}",
+            [origin, ("tokenizer", tokenizer["kind"]), ("lacks", lacking)],
+            "pass another --task, or a model with another tokenizer.",
+        )
 
 
 def _both(options: PipelineOptions) -> list[tuple[str, str]]:
@@ -172,21 +217,43 @@ def _of_checkpoint(options: PipelineOptions) -> _Plan:
         "variable_dtype": options.variable_dtype or "float32",
     }
     with unpacked(checkpoint) as path:
-        asked = EncoderOptions(export_path=options.export_path, **of_encoder)
-        record = make_job(path, asked, TokenizerFiles()).record()
+        lacks_pooler = None
+        try:
+            record = _encoder_of(path, options, of_encoder)
+        except MissingPoolerError as error:  # which not every task needs
+            lacks_pooler, of_encoder["pooler"] = error, _INSTEAD
+            record = _encoder_of(path, options, of_encoder)
     found = Found(("--checkpoint", str(checkpoint)), record, sentence)
-    task = choose_task(options.task, found)(found, options.of_task)
-    tokenizer = options.tokenizer or transformer_directory(checkpoint)
-    declared = options.max_seq_length or (sentence.max_seq_length if sentence else None)
-    length = _length(declared or _longest(Path(tokenizer)), record, options)
-    of_text = {
+    chosen = choose_task(options.task, found)
+    if lacks_pooler is not None and chosen.pools:
+        raise lacks_pooler
+    check_options(chosen, options.of_task)
+    tokenizer = Path(options.tokenizer or transformer_directory(checkpoint))
+    declared = sentence.max_seq_length if sentence else None
+    length = _length(declared or _longest(tokenizer), record, chosen, options)
+    task = chosen(found, options.of_task, length)
+    of_text: dict[str, Any] = {
         "tokenizer": tokenizer,
         "do_lower_case": options.do_lower_case,
         "default_seq_length": length,
         # As transformers cuts pairs that are too long.
         "truncation": "longest_first",
     }
+    if task.needs_offsets or task.needs_pieces:
+        described = _tokenizer_of(PreprocessorOptions(export_path=options.export_path, **of_text))
+        check_text(task, described, ("tokenizer", str(tokenizer)))
+        of_text["tokenize_with_offsets"] = task.needs_offsets
     return _Plan(task, length, sentence, of_encoder, of_text)
+
+
+def _encoder_of(path: Path, options: PipelineOptions, of_encoder: Mapping[str, Any]) -> Record:
+    """The record of an encoder, as far as it is known before it is exported."""
+    asked = EncoderOptions(export_path=options.export_path, **of_encoder)
+    return make_job(path, asked, TokenizerFiles()).record()
+
+
+_INSTEAD = "cls"
+"""The pooler of an encoder whose checkpoint has none, for tasks that do not look at it."""
 
 
 def _pooler(sentence: SentenceModel | None) -> str | None:
@@ -209,13 +276,27 @@ def _longest(tokenizer: Path) -> int | None:
     return length if isinstance(length, int) and 0 < length <= MAXIMUM_SEQ_LENGTH else None
 
 
-def _length(declared: int | None, encoder: Record, options: PipelineOptions) -> int:
+def _tokenizer_of(asked: PreprocessorOptions) -> Record:
+    """What the record of a preprocessor would say of its tokenizer."""
+    defined = define_tokenizer(**asked.files(), options=asked.of_tokenizer())
+    return describe_tokenizer(defined, asked.normalization)
+
+
+def _length(
+    declared: int | None, encoder: Record, task: type[Task], options: PipelineOptions
+) -> int:
     """Tokens of a row, at most as many as the encoder has positions.
+
+    What was asked for; or else what is declared, at most as many as are usual for the task.
 
     Raises:
       UsageError: more were asked for, or nothing tells.
     """
     positions = encoder["architecture"]["max_position_embeddings"]
+    if options.max_seq_length is not None:
+        declared = options.max_seq_length
+    elif task.longest is not None:
+        declared = min(declared or task.longest, task.longest)
     if declared is None and not positions:
         raise UsageError(
             "nothing tells how long a text may be",

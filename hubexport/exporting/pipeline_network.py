@@ -42,11 +42,11 @@ def write(
         with tf.device("CPU"):
             encoder, text = (tf.saved_model.load(str(place)) for place in places)
             _restore(encoder, records[0], text)
-            parts = Parts(encoder, text, _specials(records[1]), _special_ids(records[1]))
+            parts = Parts(encoder, text, records[1]["tokenizer"], max_seq_length)
             return parts, task.build(parts)
 
     parts, built = apart(load)
-    batches = Batches(parts, max_seq_length, options.batch_size)
+    batches = Batches(parts, options.batch_size)
     save(lambda: pipeline_root(parts, built, batches), directory)
 
 
@@ -64,16 +64,3 @@ def _restore(encoder: Any, record: Record, text: Any) -> None:
     for name in (record["tokenizer"] or {}).get("files", {}):
         if hasattr(encoder, name) and hasattr(text.tokenize, name):
             setattr(encoder, name, getattr(text.tokenize, name))
-
-
-def _specials(text: Record) -> dict[int, int]:
-    """Number of texts -> of special tokens that are packed with them."""
-    packing = text["tokenizer"]["packing"]
-    return {
-        count: sum("piece" in place for place in packing[name])
-        for count, name in ((1, "single"), (2, "pair"))
-    }
-
-
-def _special_ids(text: Record) -> frozenset[int]:
-    return frozenset(token["id"] for token in text["tokenizer"]["special_tokens"].values())

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
 from hubexport.errors import UsageError
+from hubexport.exporting.command_options import CommandOptions
 from hubexport.paths import PathLike
 from hubexport.pipelines.registry import AUTO
 from hubexport.pipelines.task import TaskOptions
 
 MAXIMUM_BATCH_SIZE = 1 << 16
 """Far beyond what is of use: batches are there to bound the memory that a call takes."""
-_PATHS = ("checkpoint", "tokenizer", "encoder", "preprocessor")
+MAXIMUM_TOP_K = 1000
+MAXIMUM_ANSWER_LENGTH = 512
+"""Each token of a text may begin an answer of every length, and all are kept for a batch."""
 _OF_CHECKPOINTS = ("tokenizer", "do_lower_case", "dtype", "variable_dtype")
-_OF_THE_RUN = ("export_path", "overwrite", "show_progress")
-"""What the artifact does not depend on."""
+_NUMBERS: Mapping[str, tuple[int, int | None]] = {
+    "max_seq_length": (3, None),
+    "batch_size": (1, MAXIMUM_BATCH_SIZE),
+    "truncate_dim": (1, None),
+    "top_k": (1, MAXIMUM_TOP_K),
+    "stride": (0, None),
+    "max_answer_length": (1, MAXIMUM_ANSWER_LENGTH),
+}
+"""The least and the most that numbers may be."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PipelineOptions:
+class PipelineOptions(CommandOptions):
     """The arguments of `hubexport.export_pipeline`, which says what each of them is."""
 
-    export_path: PathLike
+    COMMAND: ClassVar[str] = "pipeline"
+    PATHS: ClassVar[tuple[str, ...]] = ("checkpoint", "tokenizer", "encoder", "preprocessor")
+    OF_THE_RUN: ClassVar[tuple[str, ...]] = ("export_path", "overwrite", "show_progress")
+
     checkpoint: PathLike | None = None
     tokenizer: PathLike | None = None
     do_lower_case: bool | None = None
@@ -33,33 +46,21 @@ class PipelineOptions:
     max_seq_length: int | None = None
     batch_size: int = 32
     truncate_dim: int | None = None
+    top_k: int | None = None
+    aggregation: str | None = None
+    stride: int | None = None
+    max_answer_length: int | None = None
+    handle_impossible_answer: bool | None = None
     dtype: str | None = None
     variable_dtype: str | None = None
     overwrite: bool = False
     show_progress: bool = False
 
     @property
-    def target(self) -> Path:
-        """Where the artifact is to be."""
-        return Path(self.export_path)
-
-    @property
     def of_task(self) -> TaskOptions:
         """What they say of the task."""
-        return TaskOptions(self.truncate_dim)
-
-    def given(self) -> dict[str, Any]:
-        """What the artifact depends on, less what was left to hubexport."""
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if value is not None and name not in _OF_THE_RUN
-        }
-
-    def sources(self) -> list[Path]:
-        """The files and directories that were named."""
-        given = self.given()
-        return [Path(given[name]) for name in _PATHS if name in given]
+        names = [field.name for field in dataclasses.fields(TaskOptions)]
+        return TaskOptions(**{name: getattr(self, name) for name in names})
 
     def check(self) -> None:
         """Checks what can be said before anything is read.
@@ -82,11 +83,7 @@ class PipelineOptions:
                 [(f"--{name}", str(given[name])) for name in of_checkpoints],
                 "leave these out, or pass --checkpoint.",
             )
-        for name, least, most in (
-            ("max_seq_length", 3, None),
-            ("batch_size", 1, MAXIMUM_BATCH_SIZE),
-            ("truncate_dim", 1, None),
-        ):
+        for name, (least, most) in _NUMBERS.items():
             value = given.get(name)
             if value is not None and (
                 not isinstance(value, int) or value < least or (most and value > most)
@@ -97,17 +94,3 @@ class PipelineOptions:
                      ("possible", f"{least} to {most:,}" if most else f"{least} or more")],
                     "pass a number in this range, or leave it out.",
                 )  # fmt: skip
-
-    def command(self) -> list[str]:
-        """The command line that gives this artifact again, less its export path.
-
-        Files by their names only: where they lay is not part of the artifact, and is private.
-        """
-        command = ["hubexport", "pipeline"]
-        for name, value in self.given().items():
-            if isinstance(value, bool):
-                command.append(f"--{name}" if value else f"--no{name}")
-            else:
-                value = Path(value).absolute().name if name in _PATHS else value
-                command.append(f"--{name}={value}")
-        return command

@@ -10,7 +10,7 @@ import numpy as np
 
 from hubexport.checkpoints.sentence_transformers import SentenceEmbedding
 from hubexport.checkpoints.source import ComputedTensor, LazyTensor, TensorSource
-from hubexport.errors import CheckpointError, HubexportError, some_of
+from hubexport.errors import CheckpointError, HubexportError, MissingPoolerError, some_of
 from hubexport.families.dimensions import dimensions
 from hubexport.families.family import Family
 from hubexport.families.tensor_map import Weight
@@ -168,7 +168,7 @@ def _no_pooler(
         for name in FLAG_VALUES
         if name in held or POOLERS[name].dense != "checkpoint"
     ]
-    return CheckpointError(
+    return MissingPoolerError(
         f"the checkpoint has no pooler{of}",
         [("checkpoint", str(source.path)), ("looked for", looked_for), *choices],
         "choose what pooled_output is to be with --pooler.",

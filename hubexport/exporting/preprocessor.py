@@ -150,6 +150,9 @@ def _save(directory: Path, definition: TokenizerDefinition, options: Preprocesso
             truncation=options.truncation,
             default_seq_length=options.default_seq_length,
             tokenize_with_offsets=options.tokenize_with_offsets,
+            words_with_offsets=(
+                options.tokenize_with_offsets and hasattr(tokenizer, "words_with_offsets")
+            ),
             detokenizer=None if definition.no_detokenize else tokenizer,
             assets=assets(definition),
         )

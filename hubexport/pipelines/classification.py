@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.pipelines.registry import register
-from hubexport.pipelines.task import Found, Task, TaskOptions, check_uncut, lacking_head
+from hubexport.pipelines.task import Found, Task, TaskOptions, lacking_head
 
 if TYPE_CHECKING:
     from hubexport.pipelines.graph.function import Built, Parts
@@ -42,8 +42,7 @@ class Classification(Task):
     def is_declared(cls, found: Found) -> bool:
         return _HEAD in found.heads
 
-    def __init__(self, found: Found, options: TaskOptions):
-        check_uncut(self.name, options)
+    def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
         head = found.heads[_HEAD]
         classes: int = head["outputs"]["classifier_logits"]["shape"][-1]
         # What transformers calls classes without names.
@@ -59,6 +58,7 @@ class Classification(Task):
         from hubexport.pipelines.graph.function import (
             TEXT,
             TEXT_PAIR,
+            Batch,
             Built,
             Function,
             Tensors,
@@ -68,8 +68,8 @@ class Classification(Task):
         to_scores = {"softmax": tf.nn.softmax, "sigmoid": tf.sigmoid, "none": tf.identity}
         scores_of, names = to_scores[self.function], self.labels
 
-        def answer(inputs: Tensors, training: bool) -> Tensors:
-            scores = scores_of(parts.predict(_HEAD, inputs, training)["classifier_logits"])
+        def answer(batch: Batch) -> Tensors:
+            scores = scores_of(parts.predict(_HEAD, batch)["classifier_logits"])
             # Stable: of equal scores the first class comes first, as by Python's sort.
             ranked = tf.argsort(scores, direction="DESCENDING", stable=True)
             return {

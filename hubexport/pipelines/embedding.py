@@ -33,6 +33,8 @@ class Embedding(Task):
 
     name: ClassVar[str] = "embedding"
     purpose: ClassVar[str] = "a vector for each text"
+    takes: ClassVar[tuple[str, ...]] = ("truncate_dim",)
+    pools: ClassVar[bool] = True
 
     @classmethod
     def lacking(cls, found: Found) -> str:
@@ -46,7 +48,7 @@ class Embedding(Task):
             found.encoder["pooler"]["default"] == SENTENCE_EMBEDDING
         )
 
-    def __init__(self, found: Found, options: TaskOptions):
+    def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
         self.sentence = found.sentence
         self.prompts = dict(found.sentence.prompts) if found.sentence else {}
         if taken := [name for name in (_ITSELF, "serving_default") if name in self.prompts]:
@@ -117,18 +119,18 @@ class Embedding(Task):
         import tensorflow as tf
 
         from hubexport.pipelines.graph.embedding import pooled
-        from hubexport.pipelines.graph.function import TEXT, Function, Tensors
+        from hubexport.pipelines.graph.function import TEXT, Batch, Function, Tensors
 
         sentence, dimension = self.sentence, self.dimension
         left_out = 0
         if sentence is not None and not sentence.include_prompt and prompt:
             left_out = parts.length_of_prompt(prompt)
 
-        def answer(inputs: Tensors, training: bool) -> Tensors:
-            outputs = parts.encode(inputs, training)
+        def answer(batch: Batch) -> Tensors:
+            outputs = parts.encode(batch)
             vector = outputs["default"]
             if sentence is not None:
-                sequence, mask = outputs["sequence_output"], inputs["input_mask"]
+                sequence, mask = outputs["sequence_output"], batch.inputs["input_mask"]
                 vector = pooled(sequence, mask, sentence.modes, left_out)
             for step in steps:
                 vector = step(vector)

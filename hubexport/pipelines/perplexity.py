@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.pipelines.registry import register
-from hubexport.pipelines.task import Found, Task, TaskOptions, check_uncut, lacking_head
+from hubexport.pipelines.task import Found, Task, TaskOptions, lacking_head
 
 if TYPE_CHECKING:
     from hubexport.pipelines.graph.function import Built, Parts
@@ -34,8 +34,8 @@ class Perplexity(Task):
     def is_declared(cls, found: Found) -> bool:
         return not cls.lacking(found)
 
-    def __init__(self, found: Found, options: TaskOptions):
-        check_uncut(self.name, options)
+    def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
+        pass
 
     def record(self) -> dict[str, Any]:
         return {"head": _HEAD, "function": _FUNCTION}
@@ -43,24 +43,35 @@ class Perplexity(Task):
     def build(self, parts: Parts) -> Built:
         import tensorflow as tf
 
-        from hubexport.pipelines.graph.function import TEXT, Built, Function, Tensors
+        from hubexport.pipelines.graph.function import TEXT, Batch, Built, Function, Tensors
 
         head = getattr(parts.encoder, _HEAD)
         score = getattr(head, _FUNCTION)
 
-        def answer(inputs: Tensors, training: bool) -> Tensors:
-            log_probs = score(dict(inputs))["sequence_log_probs"]  # [B]
-            scored = tf.maximum(tf.reduce_sum(inputs["input_mask"], axis=1) - 1, 0)
+        def answer(batch: Batch) -> Tensors:
+            found, mask = score(dict(batch.inputs)), batch.inputs["input_mask"]
+            log_probs = found["sequence_log_probs"]  # [b]
+            scored = tf.maximum(tf.reduce_sum(mask, axis=1) - 1, 0)
             mean = tf.math.divide_no_nan(log_probs, tf.cast(scored, tf.float32))
             return {
                 "sequence_log_probs": log_probs,
+                "token_log_probs": _of_tokens(found["token_log_probs"], mask),
                 "num_tokens": scored,
                 "perplexity": tf.exp(-mean),
             }
 
         outputs = {
             "sequence_log_probs": tf.TensorSpec([], tf.float32),
+            "token_log_probs": tf.RaggedTensorSpec([None], tf.float32, ragged_rank=0),
             "num_tokens": tf.TensorSpec([], tf.int32),
             "perplexity": tf.TensorSpec([], tf.float32),
         }
         return Built({"perplexity": Function((TEXT,), outputs, answer)}, list(head.variables))
+
+
+def _of_tokens(values: Any, mask: Any) -> Any:
+    """Of values [b, S] those where the mask is 1: ragged [b, (tokens)]."""
+    import tensorflow as tf
+
+    lengths = tf.reduce_sum(tf.cast(mask, tf.int64), axis=1)
+    return tf.RaggedTensor.from_row_lengths(values[mask > 0], lengths, validate=False)

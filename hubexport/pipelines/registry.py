@@ -8,7 +8,7 @@ import pkgutil
 from typing import TypeVar
 
 from hubexport.errors import UsageError
-from hubexport.pipelines.task import Found, Task
+from hubexport.pipelines.task import Found, Task, TaskOptions
 
 AUTO = "auto"
 """The `--task` that leaves it to the model."""
@@ -81,3 +81,21 @@ def choose_task(name: str, found: Found) -> type[Task]:
             "pass --task.",
         )
     return declared[0]
+
+
+def check_options(task: type[Task], options: TaskOptions) -> None:
+    """Fails where something is said that the task does not have.
+
+    Raises:
+      UsageError: something is.
+    """
+    if others := {n: value for n, value in options.given().items() if n not in task.takes}:
+        of_others = [
+            (f"--{name} is for", ", ".join(n for n, each in tasks().items() if name in each.takes))
+            for name in others
+        ]
+        raise UsageError(
+            f"these options are not for {task.name}",
+            [*((f"--{name}", str(value)) for name, value in others.items()), *of_others],
+            "leave them out, or pass another --task.",
+        )

@@ -37,13 +37,27 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class TaskOptions:
-    """What may be said of a task.
+    """What may be said of a task; None for what the task takes by default.
 
     Attributes:
-      truncate_dim: how many numbers of an embedding are given; None for all.
+      truncate_dim: how many numbers of an embedding are given.
+      top_k: how many answers are given.
+      aggregation: how tokens become entities.
+      stride: how many tokens windows of a text that is too long have in common.
+      max_answer_length: tokens of the longest answer.
+      handle_impossible_answer: whether that there is no answer is one.
     """
 
     truncate_dim: int | None = None
+    top_k: int | None = None
+    aggregation: str | None = None
+    stride: int | None = None
+    max_answer_length: int | None = None
+    handle_impossible_answer: bool | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that are said."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class Task(abc.ABC):
@@ -52,10 +66,22 @@ class Task(abc.ABC):
     Attributes:
       name: as `--task` takes it.
       purpose: what a pipeline of it gives, after "called with strings, it gives".
+      takes: the options that it has, by their names in `TaskOptions`.
+      longest: tokens of a row, if fewer than the model is for are usual.
+      needs_offsets: whether it needs to know where in a text each token is.
+      needs_pieces: whether it needs to know what text each piece stands for.
+      chooses: whether an answer is another one where the second likeliest would be the likeliest.
+      pools: whether it needs the encoder's `default`.
     """
 
     name: ClassVar[str]
     purpose: ClassVar[str]
+    takes: ClassVar[tuple[str, ...]] = ()
+    longest: ClassVar[int | None] = None
+    needs_offsets: ClassVar[bool] = False
+    needs_pieces: ClassVar[bool] = False
+    chooses: ClassVar[bool] = False
+    pools: ClassVar[bool] = False
 
     @classmethod
     @abc.abstractmethod
@@ -68,8 +94,13 @@ class Task(abc.ABC):
         """Whether the model says by itself that it is for this task."""
 
     @abc.abstractmethod
-    def __init__(self, found: Found, options: TaskOptions):
+    def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
         """Decides everything.
+
+        Args:
+          found: the model.
+          options: those that it `takes`.
+          max_seq_length: tokens, special ones included, of a row.
 
         Raises:
           HubexportError: options, or something of the model, that do not go with the task.
@@ -78,6 +109,14 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def record(self) -> dict[str, Any]:
         """What the record says of the task, beside its name."""
+
+    def lacking_in_text(self, tokenizer: Mapping[str, Any]) -> str:
+        """What the tokenizer lacks for this task, a phrase; "" where it lacks nothing.
+
+        Args:
+          tokenizer: its part of a preprocessor's record.
+        """
+        return ""
 
     @abc.abstractmethod
     def build(self, parts: Parts) -> Built:
@@ -92,15 +131,19 @@ def lacking_head(found: Found, head: str) -> str:
     return f"the head .{head}; of heads it has {heads}"
 
 
-def check_uncut(name: str, options: TaskOptions) -> None:
-    """Fails where vectors are to be cut, of a task that gives none.
+def check_stride(stride: int, room: int) -> None:
+    """Fails where windows of a text would not go on.
+
+    Args:
+      stride: how many tokens they have in common.
+      room: how many a window has place for.
 
     Raises:
-      UsageError: they are.
+      UsageError: they would not.
     """
-    if options.truncate_dim is not None:
+    if stride >= room:
         raise UsageError(
-            "only embeddings can be cut",
-            [("--truncate_dim", str(options.truncate_dim)), ("task", name)],
-            "leave it out.",
+            "windows have too many tokens in common",
+            [("--stride", f"{stride:,}"), ("tokens of a window", f"{room:,}")],
+            "pass a smaller --stride, or a greater --max_seq_length.",
         )

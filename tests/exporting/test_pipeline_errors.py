@@ -12,8 +12,9 @@ import pytest
 from hubexport.checkpoints.sentence_model import SentenceModel
 from hubexport.errors import HubexportError, UsageError
 from hubexport.exporting.belonging import check_belong, check_fits
+from hubexport.exporting.pipeline import check_text
 from hubexport.exporting.pipeline_options import PipelineOptions
-from hubexport.pipelines.registry import choose_task, tasks
+from hubexport.pipelines.registry import check_options, choose_task, tasks
 from hubexport.pipelines.task import Found, TaskOptions
 
 FACTS = [("--encoder", "E"), ("--preprocessor", "P")]
@@ -122,6 +123,11 @@ CLASSIFIER = {
     "outputs": {"classifier_logits": {"dtype": "float32", "shape": ["B", 2]}},
 }
 SCORED = {"functions": {"score": {}}}
+TOKEN_CLASSIFIER = {
+    "labels": ["O", "B-X"], "outputs": {"token_logits": {"dtype": "float32", "shape": [2]}},
+}  # fmt: skip
+HEADS = {"classifier": CLASSIFIER, "lm": SCORED, "mlm": {}, "qa": {},
+         "token_classifier": TOKEN_CLASSIFIER}  # fmt: skip
 SENTENCE = {"pooled_output": "mean", "default": "sentence_embedding",
             "sentence_embedding": {"modes": ["mean"], "normalize": True}}  # fmt: skip
 
@@ -130,6 +136,11 @@ def test_tasks_are_told() -> None:
     assert choose_task("auto", _found(heads={"classifier": CLASSIFIER})).name == "classification"
     assert choose_task("auto", _found(pooler=SENTENCE)).name == "embedding"
     assert choose_task("auto", _found(heads={"lm": SCORED})).name == "perplexity"
+    for head, name in (
+        ("mlm", "fill-mask"), ("qa", "question-answering"),
+        ("token_classifier", "token-classification"),
+    ):  # fmt: skip
+        assert choose_task("auto", _found(heads={head: HEADS[head]})).name == name
     assert choose_task("embedding", _found()).name == "embedding"
 
 
@@ -153,21 +164,77 @@ def test_tasks_that_are_not(task: str, changes: dict[str, Any], said: str) -> No
     assert task == "other" or "--encoder: E" in str(caught.value)
 
 
+def _task(name: str, options: TaskOptions, length: int = 48, **changes: Any) -> Any:
+    return tasks()[name](_found(heads=HEADS, pooler=SENTENCE, **changes), options, length)
+
+
 def test_options_of_other_tasks_are_refused() -> None:
-    found = _found(heads={"classifier": CLASSIFIER, "lm": SCORED}, pooler=SENTENCE)
+    some = TaskOptions(truncate_dim=2, top_k=3, handle_impossible_answer=False)
     for name, task in tasks().items():
-        if name != "embedding" and not task.lacking(found):
-            with pytest.raises(UsageError, match="only embeddings can be cut"):
-                task(found, TaskOptions(truncate_dim=2))
-    with pytest.raises(UsageError, match="cannot be cut to this size"):
-        tasks()["embedding"](found, TaskOptions(truncate_dim=17))
+        others = [option for option in some.given() if option not in task.takes]
+        with pytest.raises(UsageError, match=f"these options are not for {name}") as caught:
+            check_options(task, some)
+        lines = str(caught.value).splitlines()
+        assert [line.split(":")[0].strip(" -") for line in lines[1 : 1 + len(others)]] == others
+    with pytest.raises(UsageError, match="--top_k is for: fill-mask, question-answering"):
+        check_options(tasks()["embedding"], TaskOptions(top_k=3))
+    check_options(tasks()["question-answering"], TaskOptions(top_k=3, stride=4))
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "said"),
+    [
+        ("embedding", TaskOptions(truncate_dim=17), "cannot be cut to this size"),
+        ("fill-mask", TaskOptions(top_k=51), "there are not so many pieces"),
+        ("token-classification", TaskOptions(stride=4, aggregation="none"), "without aggregation"),
+    ],
+)
+def test_options_that_do_not_go_with_the_model(task: str, options: TaskOptions, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        _task(task, options)
+
+
+PACKED = {**TOKENIZER, "packing": text()["tokenizer"]["packing"], "kind": "wordpiece",
+          "no_offsets": "", "no_detokenize": ""}  # fmt: skip
+
+
+def test_windows_that_do_not_go_on() -> None:
+    """A row of 48 tokens has one special one of a text, and none of two."""
+    for name, stride in (("token-classification", 46), ("question-answering", 46)):
+        assert not _task(name, TaskOptions(stride=stride)).lacking_in_text(PACKED)
+        with pytest.raises(UsageError, match="too many tokens in common") as caught:
+            _task(name, TaskOptions(stride=stride + 1)).lacking_in_text(PACKED)
+        assert f"--stride: {stride + 1}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "said"),
+    [
+        ("token-classification", {"no_offsets": "it normalizes"}, "offsets of tokens: it normal"),
+        ("question-answering", {"no_offsets": "it normalizes"}, "offsets of tokens: it normal"),
+        ("fill-mask", {"no_detokenize": "it forgets"}, "texts for its pieces: it forgets"),
+        ("fill-mask", {"special_tokens": {}}, "lacks: a piece for masks"),
+    ],
+)
+def test_tokenizers_that_are_not_for_a_task(task: str, changes: dict[str, Any], said: str) -> None:
+    made = _task(task, TaskOptions())
+    check_text(made, PACKED, ("--preprocessor", "P"))
+    with pytest.raises(UsageError, match=f"the tokenizer is not for {task}") as caught:
+        check_text(made, {**PACKED, **changes}, ("--preprocessor", "P"))
+    assert said in str(caught.value) and "--preprocessor: P" in str(caught.value)
+
+
+def test_lengths_of_pieces_are_needed_for_words() -> None:
+    for aggregation, needed in (("simple", False), ("max", True)):
+        made = _task("token-classification", TaskOptions(aggregation=aggregation))
+        assert bool(made.lacking_in_text({**PACKED, "no_detokenize": "it forgets"})) == needed
 
 
 def test_prompts_with_the_name_of_a_signature() -> None:
     sentence = SentenceModel(("mean",), True, (), {"embed": "x"}, None, None, False, "cosine", ())
     found = Found(("--checkpoint", "C"), encoder(), sentence)
     with pytest.raises(HubexportError, match="a prompt has the name of another signature"):
-        tasks()["embedding"](found, TaskOptions())
+        tasks()["embedding"](found, TaskOptions(), 48)
 
 
 @pytest.mark.parametrize(

@@ -35,19 +35,23 @@ _ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
 
 def _wordpiece(directory: Path) -> Any:
-    trained = tokenizers.BertWordPieceTokenizer(lowercase=True)
-    trained.train_from_iterator(_TRAINED_ON, vocab_size=700, min_frequency=1, special_tokens=_BERT)
-    trained.save_model(str(directory))
     vocabulary = str(directory / "vocab.txt")
+    if not Path(vocabulary).exists():
+        trained = tokenizers.BertWordPieceTokenizer(lowercase=True)
+        trained.train_from_iterator(
+            _TRAINED_ON, vocab_size=700, min_frequency=1, special_tokens=_BERT
+        )
+        trained.save_model(str(directory))
     return transformers.BertTokenizer(vocab=vocabulary, do_lower_case=True)
 
 
 def _byte_level(directory: Path, kind: Any, specials: list[str]) -> Any:
-    trained = tokenizers.ByteLevelBPETokenizer()
-    trained.train_from_iterator(
-        _TRAINED_ON, vocab_size=500, min_frequency=2, special_tokens=specials
-    )
-    trained.save_model(str(directory))
+    if not (directory / "vocab.json").exists():
+        trained = tokenizers.ByteLevelBPETokenizer()
+        trained.train_from_iterator(
+            _TRAINED_ON, vocab_size=500, min_frequency=2, special_tokens=specials
+        )
+        trained.save_model(str(directory))
     return kind(
         vocab=str(directory / "vocab.json"), merges=str(directory / "merges.txt"),
         model_max_length=LENGTH,
@@ -70,7 +74,10 @@ TOKENIZERS: Mapping[str, Any] = {
 
 
 def save(directory: Path, family: str, head: str = "Model", **config: Any) -> Path:
-    """A tiny model of transformers with its tokenizer, every weight random."""
+    """A tiny model of transformers with its tokenizer, every weight random.
+
+    The tokenizer is trained, if its files are not in the directory.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = TOKENIZERS[family](directory)
     if family == "GPT2":
@@ -174,3 +181,25 @@ def log_probs(directory: Path, texts: Sequence[str]) -> tuple[np.ndarray, np.nda
         sums.append(-loss * count)
         counts.append(count)
     return np.array(sums, np.float32), np.array(counts)
+
+
+def masks(directory: Path, texts: Sequence[str], top_k: int) -> list[list[list[dict[str, Any]]]]:
+    """For each text and each of its masks the likeliest pieces, by transformers' pipeline."""
+    pipeline = transformers.pipeline("fill-mask", model=str(directory), device="cpu")
+    options = {"truncation": True, "max_length": LENGTH}
+    found = [pipeline(text, top_k=top_k, tokenizer_kwargs=options) for text in texts]
+    return [each if isinstance(each[0], list) else [each] for each in found]
+
+
+def entities(
+    directory: Path, texts: Sequence[str], aggregation: str, stride: int | None = None
+) -> list[list[dict[str, Any]]]:
+    """The entities of each text by transformers' pipeline; places are characters of it."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(directory))
+    tokenizer.model_max_length = LENGTH
+    pipeline = transformers.pipeline(
+        "token-classification", model=str(directory), tokenizer=tokenizer, device="cpu",
+        aggregation_strategy=aggregation, **({} if stride is None else {"stride": stride}),
+    )  # fmt: skip
+    # Of a list of texts, transformers 5.24 gives those of one text another form.
+    return [pipeline(text) if text else [] for text in texts]

@@ -47,6 +47,11 @@ def test_log_probabilities(oracle: Any, exported: tuple[Path, Path], name: str) 
     np.testing.assert_array_equal(found["num_tokens"], counts)
     scale = np.abs(sums).max()
     np.testing.assert_allclose(found["sequence_log_probs"], sums, rtol=0, atol=CLOSE * scale)
+    of_tokens = np.asarray(found["token_log_probs"])
+    assert of_tokens.shape == (len(counts), oracle.LENGTH) and not of_tokens[:, 0].any()
+    np.testing.assert_allclose(of_tokens.sum(axis=1), sums, rtol=0, atol=CLOSE * scale)
+    for row, count in zip(of_tokens, counts, strict=True):
+        assert row[1 : count + 1].all() and not row[count + 1 :].any()
     means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
     np.testing.assert_allclose(found["perplexity"], np.exp(-means), rtol=1e-4)
 
@@ -61,6 +66,7 @@ def test_no_texts(exported: tuple[Path, Path]) -> None:
     none = tf.saved_model.load(str(exported[1]))(tf.constant([], tf.string))
     assert {key: tuple(value.shape) for key, value in none.items()} == {
         "sequence_log_probs": (0,), "num_tokens": (0,), "perplexity": (0,),
+        "token_log_probs": (0, 0),
     }  # fmt: skip
 
 

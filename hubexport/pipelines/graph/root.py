@@ -66,8 +66,13 @@ def _traces(batches: Batches, function: Function) -> dict[bool, Any]:
     return {training: trace(training) for training in (False, True)}
 
 
-def _of_texts(output: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
-    """An output [B, ...], with a static batch size where the texts have one."""
+def _of_texts(output: tf.Tensor | tf.RaggedTensor, text: tf.Tensor) -> tf.Tensor:
+    """An output [B, ...], with a static batch size where the texts have one.
+
+    What is ragged is filled up with 0 or "": signatures give tensors.
+    """
+    if isinstance(output, tf.RaggedTensor):
+        output = output.to_tensor()
     shape = tf.concat([tf.shape(text)[:1], tf.shape(output)[1:]], axis=0)
     return tf.reshape(output, shape)
 

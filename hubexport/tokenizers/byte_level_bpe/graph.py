@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from hubexport.tokenizers.bpe.merges import Merge
 from hubexport.tokenizers.graph.detokenize import PieceJoiner
-from hubexport.tokenizers.graph.unique_words import tokenize_unique, without_words
+from hubexport.tokenizers.graph.ragged import without_words
+from hubexport.tokenizers.graph.unique_words import tokenize_unique
 from hubexport.tokenizers.sentencepiece.graph import WholeSentencePiece
 from hubexport.tokenizers.tables import unicode_classes
 from hubexport.tokenizers.tables.byte_symbols import byte_symbols, piece_bytes
@@ -72,8 +73,16 @@ class ByteLevelBPE(tf.Module):
         Returns:
           ids int32, first byte int64, byte after the last int64: [batch, (pieces)] each.
         """
+        ids, starts, limits = self.words_with_offsets(texts)
+        return without_words(ids), without_words(starts), without_words(limits)
+
+    def words_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """As `tokenize_with_offsets`, [batch, (words), (pieces)]."""
         texts, is_prefixed = self._prefixed(texts)
-        ids = self._tokenize(texts)
+        in_words = self._words(texts)
+        ids = without_words(in_words)
         lengths = tf.gather(self._lengths, ids.values)
         ends = tf.cumsum(lengths)
         # What stands in front of a text: the bytes of all texts before it, and the added space.
@@ -83,7 +92,8 @@ class ByteLevelBPE(tf.Module):
         position = tf.range(tf.size(ends, tf.int64))
         rows = tf.searchsorted(ids.row_splits, position, "right", tf.int64) - 1
         limits = ends - tf.gather(before, rows)
-        return ids, ids.with_values(tf.maximum(limits - lengths, 0)), ids.with_values(limits)
+        starts = tf.maximum(limits - lengths, 0)
+        return in_words, in_words.with_flat_values(starts), in_words.with_flat_values(limits)
 
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
         """The text of some ids: int32 [batch, (pieces)] -> string [batch].
@@ -102,13 +112,20 @@ class ByteLevelBPE(tf.Module):
         return tf.where(is_prefixed, tf.strings.join([" ", texts]), texts), is_prefixed
 
     def _tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """string [batch] -> int32 [batch, (pieces)]."""
+        return without_words(self._words(texts)) if self._word else self._join(texts)
+
+    def _words(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """string [batch] -> int32 [batch, (words), (pieces)]; a text is one where none are cut."""
         if not self._word:
-            return self._join(texts)
+            ids = self._join(texts)
+            rows = tf.range(ids.nrows() + 1)
+            return tf.RaggedTensor.from_row_splits(ids, rows, validate=False)
         texts = tf.strings.regex_replace(texts, self._detach, rb"\1" + _END + rb"\2")
         texts = tf.strings.regex_replace(texts, self._word, rb"\0" + _END)
         # What follows a text's last word is an empty one, which has no pieces.
         words = tf.strings.split(texts, _END)
-        return without_words(tokenize_unique(words, self._join))
+        return tokenize_unique(words, self._join)
 
     def _join(self, words: tf.Tensor) -> tf.RaggedTensor:
         """string [words] -> int32 [words, (pieces)]."""

@@ -8,6 +8,7 @@ tensorflow.org/hub/reusable_saved_models:
     preprocessor.tokenize.get_special_tokens_dict()     scalar ids and the vocabulary's size
     preprocessor.bert_pack_inputs([segment, ...], seq_length=...)
     preprocessor.tokenize_with_offsets(text)            optional
+    preprocessor.words_with_offsets(text)               with it, where `tokenize` knows no words
     preprocessor.detokenize(ids)                        optional
 
 Texts are string [batch]; [] stands for a batch of one and [batch, 1] for [batch]. Results have the
@@ -169,6 +170,7 @@ class Preprocessor(_OfTexts):
         truncation: str = "round_robin",
         default_seq_length: int,
         tokenize_with_offsets: bool = False,
+        words_with_offsets: bool = False,
         detokenizer: Any = None,
         assets: Mapping[str, Path] | None = None,
     ):
@@ -178,7 +180,7 @@ class Preprocessor(_OfTexts):
         packing: the order of texts and special tokens.
         truncation: see `hubexport.tokenizers.graph.packing.TRUNCATIONS`.
         default_seq_length: of the root, and of `bert_pack_inputs` unless told otherwise.
-        tokenize_with_offsets: whether there is such a sub-object.
+        tokenize_with_offsets, words_with_offsets: whether there are such sub-objects.
         detokenizer: has `detokenize`; None for no such sub-object.
         assets: attribute of `.tokenize` -> file that is shipped for information under that
           name; nothing reads it.
@@ -205,6 +207,8 @@ class Preprocessor(_OfTexts):
             self.tokenize_with_offsets = Tokenize(
                 tokenizer, tokenizer.tokenize_with_offsets, special
             )
+        if words_with_offsets:
+            self.words_with_offsets = Tokenize(tokenizer, tokenizer.words_with_offsets, special)
         if detokenizer is not None:
             self.detokenize = Detokenize(detokenizer)
         self.bert_pack_inputs = pack

@@ -13,12 +13,13 @@ Both cost next to nothing where there is nothing to do: one look at the batch de
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from hubexport.tokenizers.definition import AddedToken, InGraphTokenizer
+from hubexport.tokenizers.graph.ragged import rows_of_values
 from hubexport.tokenizers.tables.characters import re2_class, re2_class_without
 
 WHITE_SPACE = (
@@ -60,7 +61,7 @@ class SpecialTokensInText(tf.Module):
         """As `tokenize`, but without words where the tokenizer finds them afterwards."""
         tokenize = getattr(self._tokenizer, "pieces", self._tokenizer.tokenize)
         if not self._literals:
-            return tokenize(_valid_utf8(texts))
+            return tokenize(valid_utf8(texts))
         cut = self._cut(texts)
         return _join(cut, tokenize(cut.fragments), cut.literal)
 
@@ -81,16 +82,32 @@ class SpecialTokensInText(tf.Module):
         Returns:
           ids int32, first byte int64, byte after the last int64, of the same row splits.
         """
-        tokenize: Any = self._tokenizer
+        tokenizer: Any = self._tokenizer
+        return self._with_offsets(texts, tokenizer.tokenize_with_offsets)
+
+    def words_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """As `tokenize_with_offsets`, [batch, (words), (pieces)] whatever `tokenize` gives.
+
+        Words are what the tokenizer cuts texts into before it looks for pieces; a literal is one.
+        """
+        tokenizer: Any = self._tokenizer
+        tokenize = getattr(tokenizer, "words_with_offsets", tokenizer.tokenize_with_offsets)
+        return self._with_offsets(texts, tokenize)
+
+    def _with_offsets(
+        self, texts: tf.Tensor, tokenize: Callable[[tf.Tensor], Any]
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
         if not self._literals:
-            ids, starts, limits = tokenize.tokenize_with_offsets(_valid_utf8(texts))
+            ids, starts, limits = tokenize(valid_utf8(texts))
             return ids, starts, limits
         cut = self._cut(texts)
-        ids, starts, limits = tokenize.tokenize_with_offsets(cut.fragments)
+        ids, starts, limits = tokenize(cut.fragments)
         splits = ids.row_splits
         for inner in ids.nested_row_splits[1:]:
             splits = tf.gather(inner, splits)
-        begins = tf.gather(cut.begins, _rows(splits))  # one per piece
+        begins = tf.gather(cut.begins, rows_of_values(splits))  # one per piece
         return (
             _join(cut, ids, cut.literal),
             _join(cut, starts.with_flat_values(starts.flat_values + begins), cut.begins),
@@ -117,7 +134,7 @@ class SpecialTokensInText(tf.Module):
             # Bytes in front of each fragment, less those in front of its text.
             ends = tf.cumsum(tf.cast(tf.strings.length(flat), tf.int64))
             before = tf.gather(tf.concat([[0], ends], axis=0), splits[:-1])
-            ends -= tf.gather(before, _rows(splits))
+            ends -= tf.gather(before, rows_of_values(splits))
             begins = ends - tf.cast(tf.strings.length(flat), tf.int64)
             return [tf.where(is_literal, "", flat), literal, splits, begins, ends]
 
@@ -127,7 +144,7 @@ class SpecialTokensInText(tf.Module):
             return [texts, tf.fill([count], -1), tf.range(count + 1), zeros, zeros]
 
         def suspicious() -> list[tf.Tensor]:
-            valid = _valid_utf8(texts)
+            valid = valid_utf8(texts)
             found = tf.reduce_any(tf.strings.regex_full_match(valid, self._any))
             return [found, *tf.cond(found, lambda: pieces(valid), lambda: whole(valid))]
 
@@ -196,11 +213,6 @@ def _join(cut: _Cut, values: tf.RaggedTensor, own: tf.Tensor) -> tf.RaggedTensor
     return tf.RaggedTensor.from_row_splits(flat, splits, validate=False)
 
 
-def _rows(splits: tf.Tensor) -> tf.Tensor:
-    """int64 [splits[-1]]: each value's row. tf.repeat would take rows x longest row of memory."""
-    return tf.searchsorted(splits, tf.range(splits[-1]), side="right", out_type=tf.int64) - 1
-
-
 def _parts(inner: tf.Tensor | tf.RaggedTensor, splits: tf.Tensor) -> list[tf.Tensor]:
     if isinstance(inner, tf.RaggedTensor):
         return [inner.row_splits, inner.values, splits]
@@ -233,7 +245,8 @@ def _plain(literals: Sequence[str]) -> str:
     )
 
 
-def _valid_utf8(texts: tf.Tensor) -> tf.Tensor:
+def valid_utf8(texts: tf.Tensor) -> tf.Tensor:
+    """string [batch], with U+FFFD in the place of bytes that are not UTF-8."""
     return tf.cond(
         tf.reduce_all(tf.strings.regex_full_match(texts, _VALID)),
         lambda: texts,

@@ -22,9 +22,3 @@ def tokenize_unique(
     distinct, index = tf.unique(words.values)
     pieces = tf.gather(tokenize(distinct), index)
     return words.with_values(pieces)
-
-
-def without_words(tokens: tf.RaggedTensor) -> tf.RaggedTensor:
-    """[batch, (words), (pieces)] -> [batch, (pieces)]."""
-    splits = tf.gather(tokens.values.row_splits, tokens.row_splits)
-    return tf.RaggedTensor.from_row_splits(tokens.flat_values, splits, validate=False)

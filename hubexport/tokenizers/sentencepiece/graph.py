@@ -11,7 +11,8 @@ import tensorflow_text as text
 # The ops behind `text.SentencepieceTokenizer`, which would store the model twice.
 from tensorflow_text.python.ops.sentencepiece_tokenizer import gen_sentencepiece_tokenizer as ops
 
-from hubexport.tokenizers.graph.unique_words import tokenize_unique, without_words
+from hubexport.tokenizers.graph.ragged import rows_of_values, without_words
+from hubexport.tokenizers.graph.unique_words import tokenize_unique
 from hubexport.tokenizers.sentencepiece.per_word import PerWord
 from hubexport.tokenizers.tables.normalizer import build_normalizer
 from hubexport.tokenizers.tables.sentencepiece_normalization import WORD
@@ -76,6 +77,24 @@ class WholeSentencePiece(tf.Module):
         values = (ids, tf.cast(starts, tf.int64), tf.cast(limits, tf.int64))
         ids, starts, limits = (
             tf.RaggedTensor.from_row_splits(value, splits, validate=False) for value in values
+        )
+        return ids, starts, limits
+
+    def words_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """As `tokenize_with_offsets`, [batch, (words), (pieces)]: a space begins a word."""
+        tokens = self.tokenize_with_offsets(texts)
+        ids, splits = tokens[0].values, tokens[0].row_splits
+        pieces = ops.sentencepiece_id_to_string_op(self._model.resource_handle, ids)
+        begins = tf.equal(tf.strings.substr(pieces, 0, len(WORD.encode())), WORD)
+        rows = rows_of_values(splits)
+        begins |= tf.equal(tf.range(tf.size(ids, tf.int64)), tf.gather(splits, rows))
+        words = tf.concat([tf.where(begins)[:, 0], splits[-1:]], axis=0)
+        batch = tf.searchsorted(words, splits, out_type=tf.int64)
+        ids, starts, limits = (
+            tf.RaggedTensor.from_nested_row_splits(each.values, (batch, words), validate=False)
+            for each in tokens
         )
         return ids, starts, limits
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_text as text
 
 from hubexport.tokenizers.graph.detokenize import PieceJoiner
+from hubexport.tokenizers.graph.ragged import rows_of_values
 from hubexport.tokenizers.wordpiece.graph_buffers import build_buffers
 from hubexport.tokenizers.wordpiece.json import CONTINUATION
 from hubexport.tokenizers.wordpiece.model import WordPieceModel
@@ -94,7 +95,7 @@ class ExactWordPiece(tf.Module):
         """
         normalized, source = self._normalizer.normalize_with_offsets(texts)
         ids, starts, limits = self._wordpiece.tokenize_with_offsets(normalized)
-        rows = _rows(ids.row_splits, tf.size(ids.values))
+        rows = rows_of_values(ids.row_splits)
         begins = tf.gather(source.row_splits, rows)
 
         def in_text(position: tf.Tensor) -> tf.Tensor:
@@ -160,7 +161,7 @@ class ExactWordPiece(tf.Module):
           word's share of them.
         """
         starts, counts = splits[:-1], splits[1:] - splits[:-1]
-        word = _rows(splits, tf.size(ids))
+        word = rows_of_values(splits)
         word_too_long = self._characters(ids, splits) > self._maximum  # [W]
         too_long = tf.gather(word_too_long, word)  # [P]
         is_first = tf.equal(tf.gather(starts, word), tf.range(tf.size(ids, tf.int64)))
@@ -173,14 +174,6 @@ class ExactWordPiece(tf.Module):
         left = tf.where(word_too_long, tf.ones_like(counts), counts)
         splits = tf.concat([[0], tf.cumsum(left)], axis=0)
         return [*(tf.gather(value, keep) for value in values), splits]
-
-
-def _rows(splits: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """The row of each value, int64 [count].
-
-    `value_rowids` would make a table of rows times the longest row.
-    """
-    return tf.searchsorted(splits, tf.range(tf.cast(count, tf.int64)), "right", tf.int64) - 1
 
 
 def _bytes_from(texts: tf.Tensor, rows: tf.Tensor, position: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from hubexport.tokenizers.bpe.merges import END_OF_WORD
-from hubexport.tokenizers.graph.unique_words import tokenize_unique, without_words
+from hubexport.tokenizers.graph.ragged import without_words
+from hubexport.tokenizers.graph.unique_words import tokenize_unique
 from hubexport.tokenizers.moses import rules as moses
 from hubexport.tokenizers.moses.graph import (
     Periods,

@@ -1,0 +1,109 @@
+"""Texts to the entities in them, as transformers' token-classification pipeline gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hubexport.errors import UsageError
+from hubexport.pipelines.packing import Packing
+from hubexport.pipelines.registry import register
+from hubexport.pipelines.task import Found, Task, TaskOptions, check_stride, lacking_head
+
+if TYPE_CHECKING:
+    from hubexport.pipelines.graph.function import Built, Parts
+
+_HEAD = "token_classifier"
+AGGREGATIONS = ("none", "simple", "first", "average", "max")
+"""Of transformers' `aggregation_strategy`."""
+DEFAULT_AGGREGATION = "simple"
+_MARKING = "wordpiece"
+"""The kind of tokenizer that marks pieces within a word."""
+
+
+@register
+class TokenClassification(Task):
+    """The entities of a text, with the bytes where they are; see `Task`."""
+
+    name: ClassVar[str] = "token-classification"
+    purpose: ClassVar[str] = "the entities in each text, their scores and where they are"
+    takes: ClassVar[tuple[str, ...]] = ("aggregation", "stride")
+    needs_offsets: ClassVar[bool] = True
+    chooses: ClassVar[bool] = True
+
+    @classmethod
+    def lacking(cls, found: Found) -> str:
+        return lacking_head(found, _HEAD)
+
+    @classmethod
+    def is_declared(cls, found: Found) -> bool:
+        return _HEAD in found.heads
+
+    def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
+        head = found.heads[_HEAD]
+        self.vocab_size: int = found.encoder["architecture"]["vocab_size"]
+        classes: int = head["outputs"]["token_logits"]["shape"][-1]
+        self.labels: list[str] = head["labels"] or [f"LABEL_{i}" for i in range(classes)]
+        self.aggregation = options.aggregation or DEFAULT_AGGREGATION
+        self.stride, self.max_seq_length = options.stride, max_seq_length
+        if self.stride is not None and self.aggregation == "none":
+            raise UsageError(
+                "tokens of windows that overlap cannot be told apart without aggregation",
+                [("--stride", str(self.stride)), ("--aggregation", self.aggregation)],
+                "pass another --aggregation, or leave out --stride.",
+            )
+
+    def lacking_in_text(self, tokenizer: Mapping[str, Any]) -> str:
+        if self.stride is not None:
+            room = self.max_seq_length - Packing.of_record(tokenizer).specials(1)
+            check_stride(self.stride, room)
+        if self._needs_lengths(tokenizer) and tokenizer["no_detokenize"]:
+            return f"texts for its pieces: {tokenizer['no_detokenize']}"
+        return ""
+
+    def _needs_lengths(self, tokenizer: Mapping[str, Any]) -> bool:
+        """Whether the lengths of pieces tell which of them are within a word."""
+        return tokenizer["kind"] == _MARKING and self.aggregation in AGGREGATIONS[2:]
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "head": _HEAD,
+            "labels": self.labels,
+            "aggregation": self.aggregation,
+            "stride": self.stride,
+        }
+
+    def build(self, parts: Parts) -> Built:
+        import tensorflow as tf
+
+        from hubexport.pipelines.graph.entities import Aggregation, Classes, EntityRows
+        from hubexport.pipelines.graph.function import (
+            TEXT,
+            Batch,
+            Built,
+            Function,
+            Tensors,
+            constant,
+        )
+        from hubexport.pipelines.graph.pieces import pieces_of
+
+        lengths = None
+        if self._needs_lengths(parts.tokenizer):
+            pieces = pieces_of(parts.preprocessor, self.vocab_size)
+            lengths = tf.strings.length(pieces, "UTF8_CHAR")
+        unknown_id = parts.special_ids.get("unknown_id")
+        aggregation = Aggregation(Classes(self.labels), self.aggregation, lengths, unknown_id)
+
+        def answer(batch: Batch) -> Tensors:
+            logits = parts.predict(_HEAD, batch)["token_logits"]  # [b, S, C]
+            return {"scores": parts.of_segment(tf.nn.softmax(logits), batch, 0)}
+
+        shape = [None, len(self.labels)]
+        function = Function(
+            (TEXT,),
+            {"scores": tf.RaggedTensorSpec(shape, tf.float32, ragged_rank=0)},
+            answer,
+            rows=lambda texts: EntityRows(parts, aggregation, self.stride, *texts),
+        )
+        variables = list(getattr(parts.encoder, _HEAD).variables)
+        return Built({"entities": function}, variables, {"labels": constant(self.labels)})
