@@ -18,6 +18,7 @@ from hubexport.exporting.encoder import export_encoder
 from hubexport.exporting.job import make_job
 from hubexport.exporting.options import EncoderOptions
 from hubexport.exporting.pipeline_options import PipelineOptions
+from hubexport.exporting.pipeline_serving import lacking_servers, warmup_requests, write_warmup
 from hubexport.exporting.preprocessor import export_preprocessor
 from hubexport.exporting.preprocessor_options import MAXIMUM_SEQ_LENGTH, PreprocessorOptions
 from hubexport.exporting.preprocessor_record import describe_tokenizer
@@ -339,6 +340,10 @@ def _write(directory: Path, options: PipelineOptions, plan: _Plan) -> Record:
             shutil.rmtree(made)
         finish(directory)
         advance()
+        summary = read_saved_model(directory)
+        warnings += lacking_servers(summary.ops)
+        inputs = {name: each.inputs for name, each in summary.signatures.items()}
+        warmup = write_warmup(directory, warmup_requests(inputs, plan.max_seq_length))
         tested = self_test(directory, plan.task, advance)
     sentence = plan.sentence.files if plan.sentence else ()
     return write_record(directory, {
@@ -352,10 +357,11 @@ def _write(directory: Path, options: PipelineOptions, plan: _Plan) -> Record:
         "warnings": list(dict.fromkeys(warnings)),
         "command": options.command(),
         "self_test": tested,
+        "warmup": source_file(warmup),
         "saved_model": {
             "fingerprint": read_fingerprint(directory),
             "program": source_file(directory / PROGRAM),
-            **read_saved_model(directory).record(),
+            **summary.record(),
         },
         "environment": environment(),
     })  # fmt: skip

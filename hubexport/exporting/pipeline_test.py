@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import HubexportError, some_of
+from hubexport.exporting.pipeline_serving import replay
 from hubexport.pipelines.task import Task
 from hubexport.tokenizers.difficult_texts import DIFFICULT_TEXTS
 
@@ -35,12 +36,14 @@ def self_test(directory: Path, task: Task, advance: Callable[[], object]) -> dic
 
     Raises:
       DifferentAnswersError: an answer depends on the other texts of a call.
+      WarmupError: a request with which servers warm up fails.
     """
     import tensorflow as tf
 
     with tf.device("CPU"):
         loaded = tf.saved_model.load(str(directory))
         advance()
+        replay(directory, loaded)
         serve = loaded.signatures["serving_default"]
         names = sorted(serve.structured_input_signature[1])
         texts = [*(text.encode() for text in DIFFICULT_TEXTS), *_BYTES]

@@ -1,4 +1,4 @@
-"""Which pip package registers an op: what must be installed and imported to load a graph."""
+"""Who registers an op: the pip package that must be imported to load a graph, and which servers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ UNKNOWN = "unknown"
 
 IMPORTS = {CORE: "tensorflow", "tensorflow-text": "tensorflow_text"}
 """Package -> the module whose import registers its ops."""
+
+_NOT_IN_TEXT_2_12 = frozenset(
+    {"TFText>RoundRobinGenerateMasks", "TFText>RoundRobinTrim", "TFText>Utf8Binarize"}
+)
+_NOT_SERVED = {"2.18": _NOT_IN_TEXT_2_12, "2.19": _NOT_IN_TEXT_2_12, "2.20": frozenset[str]()}
+"""Release of TensorFlow Serving -> ops of tensorflow-text that its images lack. They link what
+`ops_lib` of tensorflow-text's tensorflow_text/BUILD lists (tensorflow_serving/model_servers/BUILD,
+SUPPORTED_TENSORFLOW_OPS), of the release that tensorflow_serving/workspace.bzl names: 2.12.1 until
+Serving 2.19, where these three are not in the list, and 2.20.0 since, where everything is."""
 
 _TABLE = Path(__file__).with_name("data") / "op_packages.json"
 
@@ -34,6 +43,20 @@ def packages_of(op_names: Iterable[str]) -> dict[str, list[str]]:
     for name in sorted(set(op_names)):
         found[package_by_op.get(name, UNKNOWN)].append(name)
     return {package: names for package, names in found.items() if names}
+
+
+def not_served(op_names: Iterable[str]) -> dict[str, list[str]]:
+    """Release of TensorFlow Serving -> the ops that its images lack; {} where all have them all.
+
+    Args:
+      op_names: as of `packages_of`.
+    """
+    names = set(op_names)
+    unknown = packages_of(names).get(UNKNOWN, [])
+    found = {
+        release: sorted({*unknown, *(names & lacking)}) for release, lacking in _NOT_SERVED.items()
+    }
+    return {release: lacking for release, lacking in found.items() if lacking}
 
 
 def known_versions() -> dict[str, list[str]]:

@@ -50,6 +50,22 @@ def test_packages_of():
     assert ops.packages_of([]) == {}
 
 
+def test_ops_that_servers_lack():
+    """Which they lack is a fact of their sources; that it is about ops that exist is tested."""
+    assert ops.not_served(["MatMul", "CaseFoldUTF8", "FastWordpieceTokenizeWithOffsets"]) == {}
+    assert ops.not_served(["MatMul", "TFText>RoundRobinTrim"]) == {
+        "2.18": ["TFText>RoundRobinTrim"],
+        "2.19": ["TFText>RoundRobinTrim"],
+    }
+    assert ops.not_served(["TFText>Utf8Binarize", "NoSuchOp"])["2.18"] == [
+        "NoSuchOp",
+        "TFText>Utf8Binarize",
+    ]
+    assert ops.not_served(["NoSuchOp"])["2.20"] == ["NoSuchOp"]
+    table = json.loads((DATA / "op_packages.json").read_text())["ops"]
+    assert set().union(*ops._NOT_SERVED.values()) <= set(table["tensorflow-text"])
+
+
 def test_merging_keeps_what_other_versions_had():
     sys.path.insert(0, str(DATA))
     try:

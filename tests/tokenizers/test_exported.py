@@ -14,6 +14,7 @@ sentencepiece = pytest.importorskip("sentencepiece")
 from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
 
 from hubexport import cli  # noqa: E402
+from hubexport.saved_model.ops import not_served, packages_of  # noqa: E402
 from hubexport.saved_model.record import load_record  # noqa: E402
 from hubexport.tokenizers.difficult_texts import DIFFICULT_TEXTS  # noqa: E402
 from tests import forks  # noqa: E402
@@ -322,6 +323,13 @@ def test_record_of_exact_ones(used, name):
     assert record["tokenizer"]["kind"] == kinds[name]
     assert record["tokenizer"]["model_type"] == {"wordpiece": "bert"}.get(name, name)
     assert "Assert" not in record["saved_model"]["ops"]
+
+
+@each
+def test_servers_have_the_ops(used, name):
+    ops = used["records"][name]["saved_model"]["ops"]
+    assert not_served(ops) == {}
+    assert packages_of(ops)["tensorflow-text"]
 
 
 @each
