@@ -47,6 +47,7 @@ LONG = (
     "commands/test_quiet.py",
     "test_head_artifacts.py",
     "commands/test_run_command.py",
+    "serving/test_documented.py",
 )
 """Files that take half a minute or more, in either tier, the longest first."""
 
