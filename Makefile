@@ -13,7 +13,7 @@ XDIST := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 .PHONY: help demo test test-exhaustive lint smoke benchmark docs package clean
 
 help:
-	@echo "make demo       export a real model, load it back, find similar sentences"
+	@echo "make demo       export a real model, run it, find similar sentences"
 	@echo "make test       the tests, in parallel"
 	@echo "make test-exhaustive   the rest of them: every text, class, layout and page"
 	@echo "make lint       ruff and mypy"

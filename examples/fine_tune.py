@@ -2,9 +2,9 @@
 
     python examples/fine_tune.py [--encoder DIR] [--preprocessor DIR] [--epochs N]
 
-The two directories are what `make demo` wrote, unless others are passed. The data set is a toy
-inside this file. The optimizer is AdamW, which leaves layer norms and biases without weight decay,
-as BERT was trained.
+Both are parts of the pipeline that `make demo` wrote, unless others are passed. The data set is a
+toy inside this file. The optimizer is AdamW, which leaves layer norms and biases without weight
+decay, as BERT was trained.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_hub as hub
@@ -66,7 +67,7 @@ def main() -> None:
 
     # Text becomes ids in the input pipeline: strings never reach the accelerator. The sentences are
     # short, so 32 ids are enough; `preprocessor(text)` alone would give 128.
-    preprocessor = hub.load(str(arguments.preprocessor))
+    preprocessor = load(arguments.preprocessor, "preprocessor")
 
     def preprocess(text: tf.Tensor) -> dict[str, tf.Tensor]:
         return preprocessor.bert_pack_inputs([preprocessor.tokenize(text)], seq_length=32)
@@ -80,7 +81,7 @@ def main() -> None:
         .prefetch(tf.data.AUTOTUNE)
     )
 
-    encoder = hub.KerasLayer(str(arguments.encoder), trainable=True)
+    encoder = hub.KerasLayer(load(arguments.encoder, "encoder"), trainable=True)
     inputs = {
         name: tf_keras.Input(shape=(None,), dtype=tf.int32, name=name)
         for name in ("input_word_ids", "input_mask", "input_type_ids")
@@ -104,6 +105,12 @@ def main() -> None:
     print(f"\n{time.monotonic() - started:.0f} s, without the import of TensorFlow")
 
 
+def load(directory: Path, part: str) -> Any:
+    """An artifact, or of a pipeline its part."""
+    loaded = hub.load(str(directory))
+    return getattr(loaded, part, loaded)
+
+
 def report_weight_decay(encoder: hub.KerasLayer) -> None:
     """Says which of the encoder's variables the optimizer will let decay."""
     names = [variable.name for variable in encoder.trainable_variables]
@@ -115,8 +122,8 @@ def report_weight_decay(encoder: hub.KerasLayer) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fine-tunes an exported encoder on a toy task.")
-    parser.add_argument("--encoder", type=Path, default=OUTPUT / "encoder")
-    parser.add_argument("--preprocessor", type=Path, default=OUTPUT / "preprocessor")
+    parser.add_argument("--encoder", type=Path, default=OUTPUT / "embed")
+    parser.add_argument("--preprocessor", type=Path, default=OUTPUT / "embed")
     parser.add_argument("--epochs", type=int, default=6)
     arguments = parser.parse_args()
     for path in (arguments.encoder, arguments.preprocessor):

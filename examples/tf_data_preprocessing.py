@@ -28,7 +28,8 @@ ENTAILED = [1, 0, 1, 0]
 
 def main() -> None:
     arguments = parse_arguments()
-    preprocessor = tf.saved_model.load(str(arguments.preprocessor))
+    loaded = tf.saved_model.load(str(arguments.preprocessor))
+    preprocessor = getattr(loaded, "preprocessor", loaded)  # a pipeline's part, or the artifact
     first = [one for one, _ in PAIRS]
     second = [other for _, other in PAIRS]
 
@@ -71,7 +72,7 @@ def describe(dataset: tf.data.Dataset) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Preprocesses text in a tf.data pipeline.")
-    parser.add_argument("--preprocessor", type=Path, default=OUTPUT / "preprocessor")
+    parser.add_argument("--preprocessor", type=Path, default=OUTPUT / "embed")
     parser.add_argument("--seq_length", type=int, default=16)
     arguments = parser.parse_args()
     if not (arguments.preprocessor / "saved_model.pb").is_file():

@@ -1,9 +1,9 @@
 """Artifacts that tests share: each is made once in a run, and copied to whoever asks for it.
 
-`export_encoder`, `export_preprocessor` and `make_reference` stand in for hubexport's own, with
-the same arguments and results. What they made is kept by everything that it was made of - the
-arguments, and the bytes of all files named by them - and handed out as a copy, which a test may
-change. Tests of exporting itself call hubexport.
+`export_encoder`, `export_preprocessor`, `export_pipeline` and `make_reference` stand in for
+hubexport's own, with the same arguments and results. What they made is kept by everything that it
+was made of - the arguments, and the bytes of all files named by them - and handed out as a copy,
+which a test may change. Tests of exporting itself call hubexport.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ def export_encoder(*, export_path: Path | str, **arguments: Any) -> dict[str, An
 def export_preprocessor(*, export_path: Path | str, **arguments: Any) -> dict[str, Any]:
     """`hubexport.export_preprocessor`."""
     return _made(hubexport.export_preprocessor, "export_path", export_path, arguments)
+
+
+def export_pipeline(*, export_path: Path | str, **arguments: Any) -> dict[str, Any]:
+    """`hubexport.export_pipeline`."""
+    return _made(hubexport.export_pipeline, "export_path", export_path, arguments)
 
 
 def make_reference(*, output: Path | str, **arguments: Any) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     sizes = {"max_position_embeddings": 128, "type_vocab_size": 2}
     hugging_face.build("BertForPreTraining", **sizes).save_pretrained(model)
     tiny.write_vocabulary(model / "vocab.txt", upper=True)
-    with_tensorflow, api, with_keras = README_PYTHON
+    with_pipeline, with_tensorflow, api, with_keras = README_PYTHON
     # All gates take a minute, and are run elsewhere.
     everything = 'reference="reference")'
     assert everything in api
@@ -201,7 +201,7 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     exec(compile(api, "README.md", "exec"), names := {})
     assert json.loads(json.dumps(names["record"])) == hubexport.load_record("out/encoder")
-    done = forks.run(with_tensorflow + with_keras, preload=forks.TENSORFLOW)
+    done = forks.run(with_pipeline + with_tensorflow + with_keras, preload=forks.TENSORFLOW)
     assert done.returncode == 0, done.stderr[-4000:]
 
 

@@ -16,10 +16,11 @@ from hubexport.cards import casing
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Architecture
 from hubexport.cards.phrases import OBJECTIVES
-from hubexport.cards.schema import EncoderCard, Model, PreprocessorCard
+from hubexport.cards.schema import EncoderCard, Model, PipelineCard, PreprocessorCard
 from hubexport.errors import HubexportError
 from hubexport.families.heads import ARCHITECTURES
 from hubexport.families.registry import families
+from hubexport.pipelines.registry import tasks
 from hubexport.poolers import POOLERS
 
 Record: TypeAlias = Mapping[str, Any]
@@ -27,6 +28,9 @@ Contradiction: TypeAlias = tuple[str, str] | None
 """What the card says and what the record says, where they differ; None where they agree."""
 
 Claim: TypeAlias = Callable[[Any, Record], Contradiction]
+
+_OF_PLATFORMS = ("tfhub.tasks", "kaggle.framework", "hugging_face.pipeline_tag")
+"""Keys that speak of an artifact by itself, and not of one that a pipeline holds."""
 
 ROUNDING = 0.1
 """By how much of the true number authors may round the parameters that they state."""
@@ -50,21 +54,23 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
 names of transformers' classes that have one."""
 
 
-def disagreements(
-    card: Model, record: Record, preprocessor: PreprocessorCard | None = None
-) -> list[str]:
+def disagreements(card: Model, record: Record, *beside: Model | None) -> list[str]:
     """What the record of an artifact says otherwise than the card.
 
     Args:
       card, record: of the same artifact, as it is hoped.
-      preprocessor: the card of the preprocessor that an encoder's card names, where it is at hand.
+      beside: the card of the preprocessor that an encoder takes inputs from, or the cards of the
+        encoder and the preprocessor that a pipeline holds, where they are at hand.
 
     Returns:
       sentences `key: the card says ..., the record says ...`.
     """
     found = {key: claim(card, record) for key, claim in CLAIMS[card.kind].items()}
-    if preprocessor is not None:
-        found["preprocessor"] = _preprocessor(preprocessor, record)
+    for other in beside:
+        if isinstance(card, PipelineCard) and other is not None:
+            found |= _held(other, record)
+        elif isinstance(other, PreprocessorCard):
+            found["preprocessor"] = _preprocessor(other, record)
     return [
         f"{key}: the card says {each[0]}, the record says {each[1]}"
         for key, each in found.items()
@@ -88,9 +94,7 @@ def check_agreement(
     facts: list[tuple[str, str]] = []
     for card in cards:
         record = records.get(card.handle)
-        takes = getattr(card, "preprocessor", None)
-        preprocessor = None if takes is None else catalogue.preprocessors.get(takes)
-        if record and (differing := disagreements(card, record, preprocessor)):
+        if record and (differing := disagreements(card, record, *beside(card, catalogue))):
             facts.append(("card", named(card, catalogue.files)))
             facts += [("differs", each) for each in differing]
     if facts:
@@ -99,6 +103,15 @@ def check_agreement(
             facts,
             "pass the artifact of this model, or correct the card.",
         )
+
+
+def beside(card: Model, catalogue: Catalogue) -> list[Model]:
+    """What `disagreements` takes beside a card."""
+    if isinstance(card, PreprocessorCard):
+        return []
+    encoder = catalogue.encoders[card.encoder] if isinstance(card, PipelineCard) else card
+    takes = catalogue.preprocessors.get(encoder.preprocessor)
+    return [*([] if encoder is card else [encoder]), *([takes] if takes else [])]
 
 
 def named(card: Model, files: Mapping[str, Path]) -> str:
@@ -119,7 +132,7 @@ def _kind(card: Model, record: Record) -> Contradiction:
     return _differing(card.kind, record.get("kind"))
 
 
-def _casing(card: Model, record: Record) -> Contradiction:
+def _casing(card: EncoderCard | PreprocessorCard, record: Record) -> Contradiction:
     stated, found = casing.CASINGS[card.casing], casing.recorded(record.get("tokenizer"))
     if any(None not in pair and pair[0] != pair[1] for pair in zip(stated, found, strict=True)):
         return card.casing, casing.words(found)
@@ -287,6 +300,39 @@ def _preprocessor(preprocessor: PreprocessorCard, record: Record) -> Contradicti
     return differing and (f"{preprocessor.handle}, {differing[0]}", differing[1])
 
 
+def _held(card: Model, record: Record) -> dict[str, Contradiction]:
+    """Whether a pipeline holds the encoder, or the preprocessor, that a card speaks of."""
+    held = _part(record, card.kind)
+    found = {
+        f"{card.kind}: {key}": claim(card, held)
+        for key, claim in CLAIMS[card.kind].items()
+        if key not in _OF_PLATFORMS
+    }
+    return {key: each and (f"{card.handle}, {each[0]}", each[1]) for key, each in found.items()}
+
+
+def _task(card: PipelineCard, record: Record) -> Contradiction:
+    return _differing(card.task, _part(record, "task").get("name"))
+
+
+def _called(names: str, said: Iterable[str], record: Record) -> Contradiction:
+    """Whether platforms' names of tasks are among those for the task of a pipeline."""
+    task = _part(record, "task").get("name")
+    if task not in tasks():
+        return None
+    known = getattr(tasks()[task], names)
+    unmet = [each for each in said if each not in known]
+    return (", ".join(unmet), f"the task is {task}") if unmet else None
+
+
+def _tfhub_tasks(card: PipelineCard, record: Record) -> Contradiction:
+    return _called("tfhub_tasks", card.tfhub.tasks, record)
+
+
+def _pipeline_tag(card: PipelineCard, record: Record) -> Contradiction:
+    return _called("pipeline_tags", [card.hugging_face.pipeline_tag], record)
+
+
 def _framework(card: Model, record: Record) -> Contradiction:
     version = _part(record, "saved_model").get("tensorflow_version")
     if version is None or card.kaggle.framework == _FRAMEWORK:
@@ -336,6 +382,13 @@ CLAIMS: Mapping[str, Mapping[str, Claim]] = {
         "text_language": _language,
         "tfhub.tasks": _tasks,
         "kaggle.framework": _framework,
+    },
+    PipelineCard.kind: {
+        "kind": _kind,
+        "task": _task,
+        "tfhub.tasks": _tfhub_tasks,
+        "kaggle.framework": _framework,
+        "hugging_face.pipeline_tag": _pipeline_tag,
     },
 }
 """Kind of card -> key -> how it is compared."""

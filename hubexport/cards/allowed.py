@@ -10,6 +10,7 @@ from hubexport.cards.fields import OneOf, words
 from hubexport.cards.lint.findings import load_list
 from hubexport.families.labels import PROBLEM_TYPES
 from hubexport.families.registry import families
+from hubexport.pipelines.registry import tasks
 from hubexport.tokenizers.conventions import CONVENTIONS
 
 
@@ -86,6 +87,7 @@ TfHubLanguage = Annotated[
 KaggleFramework = Annotated[
     str, OneOf("framework of Kaggle", functools.partial(_listed, "kaggle", "frameworks"))
 ]
+PipelineTask = Annotated[str, OneOf("task of a pipeline", lambda: tuple(tasks()))]
 PipelineTag = Annotated[
     str,
     OneOf(

@@ -19,7 +19,9 @@ from hubexport.cards.schema import (
     Datasets,
     EncoderCard,
     Entry,
+    Model,
     Papers,
+    PipelineCard,
     PreprocessorCard,
     PublisherCard,
 )
@@ -30,24 +32,37 @@ class Catalogue:
     """All cards of a directory; every name that one says of another is there.
 
     Attributes:
-      encoders, preprocessors, collections, publishers: handle without version -> card.
+      encoders, preprocessors, pipelines, collections, publishers: handle without version -> card.
       papers, datasets: id -> what is known of it.
       files: handle -> the file that a card is in.
     """
 
     encoders: Mapping[str, EncoderCard]
     preprocessors: Mapping[str, PreprocessorCard]
+    pipelines: Mapping[str, PipelineCard]
     collections: Mapping[str, CollectionCard]
     publishers: Mapping[str, PublisherCard]
     papers: Mapping[str, Paper]
     datasets: Mapping[str, Dataset]
     files: Mapping[str, Path] = dataclasses.field(default_factory=dict)
 
-    def members(self, collection: str) -> list[EncoderCard | PreprocessorCard]:
-        """The models that say that they belong to a collection: encoders, then preprocessors."""
-        models: list[EncoderCard | PreprocessorCard] = [*self.encoders.values()]
-        models += self.preprocessors.values()
-        return [card for card in models if collection in card.collections]
+    @property
+    def models(self) -> list[Model]:
+        """Encoders, then preprocessors, then pipelines."""
+        tables = (self.encoders, self.preprocessors, self.pipelines)
+        return [card for table in tables for card in table.values()]
+
+    def members(self, collection: str) -> list[Model]:
+        """The models that say that they belong to a collection, in the order of `models`."""
+        return [card for card in self.models if collection in card.collections]
+
+    def source(self, card: Model) -> EncoderCard | PreprocessorCard:
+        """The card that says where a model comes from: of a pipeline, its encoder's."""
+        return self.encoders[card.encoder] if isinstance(card, PipelineCard) else card
+
+    def pipelines_of(self, encoder: str) -> list[PipelineCard]:
+        """The pipelines that hold an encoder."""
+        return [card for card in self.pipelines.values() if card.encoder == encoder]
 
     def encoders_of(self, preprocessor: str) -> list[EncoderCard]:
         """The encoders that take what a preprocessor makes."""
@@ -156,7 +171,7 @@ def _kind(node: MappingNode, reader: Reader) -> type[Entry] | None:
 
 def _check_versions(entry: Entry, node: MappingNode, reader: Reader) -> None:
     """The changelog ends with the version that the card is of, newest first."""
-    if not isinstance(entry, EncoderCard | PreprocessorCard):
+    if not isinstance(entry, Model):
         return
     versions = [change.version for change in entry.changelog]
     place: Node = node.get("changelog") or node

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from hubexport.families.heads import ARCHITECTURES, INTERFACES
 from hubexport.families.registry import families
+from hubexport.poolers import MODES
 
 _UNCASED = 'Text is normalized the "uncased" way: it is lower-cased before it is split into'
 _LOWER = "Text is lower-cased before it is split into pieces"
@@ -31,6 +33,7 @@ OBJECTIVES: Mapping[str, str] = {
     "clm": "predicting the next token from those before it",
     "tlm": "guessing masked words with a translation of the text at hand",
     "plm": "predicting tokens in random order",
+    "contrastive": "telling which of many texts belongs to a given one",
     "distillation": "predicting what a larger model predicts (distillation)",
     "cosine_embedding": "matching the direction of a larger model's vectors",
 }
@@ -92,6 +95,30 @@ AXES: Mapping[str, str] = {
 }  # fmt: skip
 """Axes of `hubexport.families.heads` -> what the pages call them."""
 
+POOLINGS = MODES
+"""Pooling of sentence-transformers -> what it gives."""
+
+SIMILARITIES: Mapping[str, str] = {
+    "cosine": "the cosine of the angle between their embeddings",
+    "dot": "the dot product of their embeddings",
+    "euclidean": "the distance between their embeddings, with a minus sign",
+    "manhattan": "the sum of the differences between the numbers of their embeddings, with a minus "
+    "sign",
+}
+"""As sentence-transformers calls them -> how similar two texts are."""
+
+AGGREGATIONS: Mapping[str, str] = {
+    "none": "each is an entity by itself",
+    "simple": "neighbours of the same class are an entity",
+    "first": "neighbouring words of the same class are an entity; a word has the class of its "
+    "first token",
+    "average": "neighbouring words of the same class are an entity; a word has the class with the "
+    "highest mean over its tokens",
+    "max": "neighbouring words of the same class are an entity; a word has the class of its "
+    "likeliest token",
+}
+"""How tokens become entities, as transformers calls it."""
+
 LANGUAGES: Mapping[str, str] = {
     # ISO 639-1, of the languages that the catalogue needs; one for all that are not listed.
     "ar": "Arabic", "bg": "Bulgarian", "de": "German", "el": "Greek", "en": "English",
@@ -108,6 +135,12 @@ DESCRIBED: Mapping[str, str] = {}
 def shape(axes: Iterable[str | int]) -> str:
     """Of a tensor: `[batch_size, 3]`."""
     return f"[{', '.join(AXES.get(str(axis), str(axis)) for axis in axes)}]"
+
+
+def tensor(spec: Mapping[str, Any]) -> str:
+    """Of a signature's input or output, as the record has it: `float32 [batch_size, 384]`."""
+    axes = ["?" if axis is None else axis for axis in spec["shape"]]
+    return f"{spec['dtype']} {shape(['B', *axes[1:]] if axes[:1] == ['?'] else axes)}"
 
 
 def head_title(name: str) -> str:

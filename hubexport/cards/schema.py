@@ -95,6 +95,32 @@ class PreprocessorCard(_Named):
 
 
 @dataclass(frozen=True)
+class PipelineCard(_Named):
+    """What is so of its encoder is in that one's card: origin, languages, casing, licence, ..."""
+
+    kind: ClassVar[str] = "pipeline"
+    publisher: fields.Publisher
+    name: fields.Name
+    version: int
+    changelog: tuple[parts.Change, ...]
+    title: Text
+    description: Sentence
+    task: allowed.PipelineTask
+    encoder: parts.EncoderHandle
+    tfhub: parts.TfHub
+    kaggle: parts.Kaggle
+    hugging_face: parts.HuggingFace
+    overview: tuple[Paragraph, ...] = ()
+    papers: tuple[parts.PaperId, ...] = ()
+    collections: tuple[parts.CollectionHandle, ...] = ()
+    intended_use: tuple[Sentence, ...] = ()
+    out_of_scope: tuple[Sentence, ...] = ()
+    limitations: tuple[Sentence, ...] = ()
+    biases: tuple[Sentence, ...] = ()
+    evaluation: tuple[parts.Evaluation, ...] = ()
+
+
+@dataclass(frozen=True)
 class CollectionCard(_Named):
     kind: ClassVar[str] = "collection"
     publisher: fields.Publisher
@@ -133,12 +159,14 @@ class Datasets:
     datasets: dict[fields.Id, parts.Dataset]
 
 
-Model: TypeAlias = EncoderCard | PreprocessorCard
+Model: TypeAlias = EncoderCard | PreprocessorCard | PipelineCard
 Card: TypeAlias = Model | CollectionCard | PublisherCard
 Entry: TypeAlias = Card | Papers | Datasets
 
 KINDS: dict[str, type[Entry]] = {
     kind.kind: kind
-    for kind in (EncoderCard, PreprocessorCard, CollectionCard, PublisherCard, Papers, Datasets)
-}
+    for kind in (
+        EncoderCard, PreprocessorCard, PipelineCard, CollectionCard, PublisherCard, Papers, Datasets
+    )
+}  # fmt: skip
 """Value of `kind` in a file -> what the file holds."""

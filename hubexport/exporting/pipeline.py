@@ -344,7 +344,7 @@ def _write(directory: Path, options: PipelineOptions, plan: _Plan) -> Record:
         warnings += lacking_servers(summary.ops)
         inputs = {name: each.inputs for name, each in summary.signatures.items()}
         warmup = write_warmup(directory, warmup_requests(inputs, plan.max_seq_length))
-        tested = self_test(directory, plan.task, advance)
+        tested = self_test(directory, plan.task, text["tokenizer"], advance)
     sentence = plan.sentence.files if plan.sentence else ()
     return write_record(directory, {
         "kind": "pipeline",
@@ -356,7 +356,7 @@ def _write(directory: Path, options: PipelineOptions, plan: _Plan) -> Record:
         "preprocessor": text,
         "warnings": list(dict.fromkeys(warnings)),
         "command": options.command(),
-        "self_test": tested,
+        **tested,
         "warmup": source_file(warmup),
         "saved_model": {
             "fingerprint": read_fingerprint(directory),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hubexport.errors import HubexportError, some_of
+from hubexport.exporting.pipeline_example import answered_example
 from hubexport.exporting.pipeline_serving import replay
 from hubexport.pipelines.task import Task
 from hubexport.tokenizers.difficult_texts import DIFFICULT_TEXTS
@@ -27,12 +28,21 @@ class DifferentAnswersError(HubexportError):
     """The written artifact answers a text otherwise alone than among others."""
 
 
-def self_test(directory: Path, task: Task, advance: Callable[[], object]) -> dict[str, Any]:
+def self_test(
+    directory: Path, task: Task, tokenizer: Mapping[str, Any], advance: Callable[[], object]
+) -> dict[str, Any]:
     """Reloads an artifact and asks its signatures for difficult texts, alone and together.
 
+    Args:
+      directory: the artifact.
+      task: of it.
+      tokenizer: its part of the preprocessor's record.
+      advance: called after each of the `STEPS`.
+
     Returns:
-      For the record: `texts` (how many), `largest_difference` of numbers, and of how many texts
-      something else was chosen, `chosen_differently`.
+      For the record: `self_test`, with `texts` (how many), `largest_difference` of numbers, and of
+      how many texts something else was chosen, `chosen_differently`; and `example`, of
+      `answered_example`.
 
     Raises:
       DifferentAnswersError: an answer depends on the other texts of a call.
@@ -57,6 +67,7 @@ def self_test(directory: Path, task: Task, advance: Callable[[], object]) -> dic
 
         together, none = ask(*given), ask(*([] for _ in names))
         alone = [ask(*([text] for text in each)) for each in zip(*given, strict=True)]
+        shown = answered_example(serve, task, tokenizer)
     advance()
     largest, different = 0.0, np.zeros(len(texts), bool)
     wrong = [name for name, value in none.items() if len(value)]
@@ -82,11 +93,12 @@ def self_test(directory: Path, task: Task, advance: Callable[[], object]) -> dic
             [("task", task.name), ("outputs", some_of(wrong)), ("difference", f"{largest:.1e}")],
             "report this: the artifact was not written.",
         )
-    return {
+    tested = {
         "texts": len(texts),
         "largest_difference": largest,
         "chosen_differently": int(np.sum(different)),
     }
+    return {"self_test": tested, "example": shown}
 
 
 def _together(rows: Sequence[np.ndarray]) -> np.ndarray:

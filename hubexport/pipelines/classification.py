@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.pipelines.registry import register
@@ -33,6 +34,9 @@ class Classification(Task):
 
     name: ClassVar[str] = "classification"
     purpose: ClassVar[str] = "all labels of each text, the likeliest first, and their scores"
+    tfhub_tasks: ClassVar[tuple[str, ...]] = ("text-classification",)
+    pipeline_tags: ClassVar[tuple[str, ...]] = ("text-classification", "zero-shot-classification")
+    example_size: ClassVar[int | None] = 5
 
     @classmethod
     def lacking(cls, found: Found) -> str:
@@ -51,6 +55,15 @@ class Classification(Task):
 
     def record(self) -> dict[str, Any]:
         return {"head": _HEAD, "labels": self.labels, "function": self.function}
+
+    def example(self, tokenizer: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        return {
+            "text": (
+                "A warm, clever film that I will see again.",
+                "Two hours that felt like four.",
+                "The parcel arrived on Tuesday.",
+            )
+        }
 
     def build(self, parts: Parts) -> Built:
         import tensorflow as tf

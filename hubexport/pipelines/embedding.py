@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -23,6 +24,30 @@ _ITSELF = "embed"
 _OUTPUT = "embedding"
 
 
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+def _cosines(vectors: Array) -> Array:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = vectors / np.where(lengths == 0, 1, lengths)
+    cosines: Array = units @ units.T
+    return cosines
+
+
+def _negative_distances(vectors: Array, order: int) -> Array:
+    distances: Array = np.linalg.norm(vectors[:, None] - vectors[None], ord=order, axis=-1)
+    return -distances
+
+
+SIMILARITIES: Mapping[str, Callable[[Array], Array]] = {
+    "cosine": _cosines,
+    "dot": lambda vectors: vectors @ vectors.T,
+    "euclidean": functools.partial(_negative_distances, order=2),
+    "manhattan": functools.partial(_negative_distances, order=1),
+}
+"""As sentence-transformers calls them -> vectors [B, D] to how similar each is to each [B, B]."""
+
+
 @register
 class Embedding(Task):
     """The vector of a whole text; see `Task`.
@@ -33,6 +58,9 @@ class Embedding(Task):
 
     name: ClassVar[str] = "embedding"
     purpose: ClassVar[str] = "a vector for each text"
+    tfhub_tasks: ClassVar[tuple[str, ...]] = ("text-embedding",)
+    pipeline_tags: ClassVar[tuple[str, ...]] = ("sentence-similarity", "feature-extraction")
+    example_size: ClassVar[int | None] = 4
     takes: ClassVar[tuple[str, ...]] = ("truncate_dim",)
     pools: ClassVar[bool] = True
 
@@ -56,6 +84,17 @@ class Embedding(Task):
                 "a prompt has the name of another signature",
                 [found.origin, ("prompt", taken[0])],
                 "rename it in config_sentence_transformers.json.",
+            )
+        self.similarity = found.sentence.similarity if found.sentence else "cosine"
+        if self.similarity not in SIMILARITIES:
+            raise ConfigurationError(
+                "it is not known how embeddings are compared",
+                [
+                    found.origin,
+                    ("similarity_fn_name", self.similarity),
+                    ("known", ", ".join(SIMILARITIES)),
+                ],
+                "correct it in config_sentence_transformers.json.",
             )
         self.modes, self.normalize = _pooling(found)
         self.size = self._size(found)
@@ -97,11 +136,17 @@ class Embedding(Task):
                 for each in (sentence.layers if sentence else ())
             ],
             "normalize": self.normalize,
-            "similarity": sentence.similarity if sentence else "cosine",
+            "similarity": self.similarity,
             "prompts": self.prompts,
             "default_prompt": sentence.default_prompt if sentence else None,
             "include_prompt": sentence.include_prompt if sentence else True,
         }
+
+    def example(self, tokenizer: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        return {"text": ("How old are you?", "What is your age?", "The bakery opens at seven.")}
+
+    def compared(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {"similarity": SIMILARITIES[self.similarity](outputs[_OUTPUT])}
 
     def build(self, parts: Parts) -> Built:
         from hubexport.pipelines.graph.function import Built

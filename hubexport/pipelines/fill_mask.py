@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.errors import UsageError
@@ -25,6 +25,8 @@ class FillMask(Task):
 
     name: ClassVar[str] = "fill-mask"
     purpose: ClassVar[str] = "the likeliest pieces for each mask in a text, and their scores"
+    tfhub_tasks: ClassVar[tuple[str, ...]] = ("text-language-model",)
+    pipeline_tags: ClassVar[tuple[str, ...]] = ("fill-mask",)
     takes: ClassVar[tuple[str, ...]] = ("top_k",)
     needs_pieces: ClassVar[bool] = True
 
@@ -51,6 +53,15 @@ class FillMask(Task):
 
     def record(self) -> dict[str, Any]:
         return {"head": _HEAD, "top_k": self.top_k}
+
+    def example(self, tokenizer: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        mask = tokenizer["special_tokens"]["mask_id"]["piece"]
+        return {
+            "text": (
+                f"The capital of France is {mask}.",
+                f"She {mask} a letter to her {mask}.",
+            )
+        }
 
     def build(self, parts: Parts) -> Built:
         import tensorflow as tf

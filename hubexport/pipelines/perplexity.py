@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.pipelines.registry import register
@@ -22,6 +23,9 @@ class Perplexity(Task):
 
     name: ClassVar[str] = "perplexity"
     purpose: ClassVar[str] = "the log-probability of each text, and its perplexity"
+    tfhub_tasks: ClassVar[tuple[str, ...]] = ("text-language-model",)
+    # The Hub has no name for it: of text-generation it expects text.
+    pipeline_tags: ClassVar[tuple[str, ...]] = ("other",)
 
     @classmethod
     def lacking(cls, found: Found) -> str:
@@ -39,6 +43,10 @@ class Perplexity(Task):
 
     def record(self) -> dict[str, Any]:
         return {"head": _HEAD, "function": _FUNCTION}
+
+    def example(self, tokenizer: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        words = "The children went to the park after school"
+        return {"text": (f"{words}.", f"{' '.join(reversed(words.split()))}.")}
 
     def build(self, parts: Parts) -> Built:
         import tensorflow as tf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.pipelines.packing import Packing
@@ -27,6 +27,8 @@ class QuestionAnswering(Task):
 
     name: ClassVar[str] = "question-answering"
     purpose: ClassVar[str] = "the answers to a question in a text, their scores and where they are"
+    tfhub_tasks: ClassVar[tuple[str, ...]] = ("text-question-answering",)
+    pipeline_tags: ClassVar[tuple[str, ...]] = ("question-answering",)
     takes: ClassVar[tuple[str, ...]] = (
         "top_k", "stride", "max_answer_length", "handle_impossible_answer",
     )  # fmt: skip
@@ -65,6 +67,11 @@ class QuestionAnswering(Task):
             "max_answer_length": self.max_answer_length,
             "handle_impossible_answer": self.handle_impossible_answer,
         }
+
+    def example(self, tokenizer: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        context = "The play was written by Anna Berg in 1921, and first performed in Oslo."
+        questions = ("Who wrote the play?", "Where was it first performed?")
+        return {"question": questions, "context": (context,) * len(questions)}
 
     def build(self, parts: Parts) -> Built:
         from hubexport.pipelines.graph.function import (

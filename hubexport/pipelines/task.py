@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.checkpoints.sentence_model import SentenceModel
@@ -66,6 +66,9 @@ class Task(abc.ABC):
     Attributes:
       name: as `--task` takes it.
       purpose: what a pipeline of it gives, after "called with strings, it gives".
+      tfhub_tasks: what tfhub.dev may call it.
+      pipeline_tags: what Hugging Face may call it; the usual one first.
+      example_size: how many of a text's answers the record's example has; None for all.
       takes: the options that it has, by their names in `TaskOptions`.
       longest: tokens of a row, if fewer than the model is for are usual.
       needs_offsets: whether it needs to know where in a text each token is.
@@ -76,6 +79,9 @@ class Task(abc.ABC):
 
     name: ClassVar[str]
     purpose: ClassVar[str]
+    tfhub_tasks: ClassVar[tuple[str, ...]]
+    pipeline_tags: ClassVar[tuple[str, ...]]
+    example_size: ClassVar[int | None] = None
     takes: ClassVar[tuple[str, ...]] = ()
     longest: ClassVar[int | None] = None
     needs_offsets: ClassVar[bool] = False
@@ -117,6 +123,22 @@ class Task(abc.ABC):
           tokenizer: its part of a preprocessor's record.
         """
         return ""
+
+    @abc.abstractmethod
+    def example(self, tokenizer: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """Texts that show what it is for: name of an input -> two or three of them.
+
+        Args:
+          tokenizer: its part of a preprocessor's record.
+        """
+
+    def compared(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What the answers to the example say of its texts together; nothing for most tasks.
+
+        Args:
+          outputs: name -> array [texts, ...].
+        """
+        return {}
 
     @abc.abstractmethod
     def build(self, parts: Parts) -> Built:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.errors import UsageError
@@ -27,6 +27,9 @@ class TokenClassification(Task):
 
     name: ClassVar[str] = "token-classification"
     purpose: ClassVar[str] = "the entities in each text, their scores and where they are"
+    # tfhub.dev has no name for it: the nearest is that of texts.
+    tfhub_tasks: ClassVar[tuple[str, ...]] = ("text-classification",)
+    pipeline_tags: ClassVar[tuple[str, ...]] = ("token-classification",)
     takes: ClassVar[tuple[str, ...]] = ("aggregation", "stride")
     needs_offsets: ClassVar[bool] = True
     chooses: ClassVar[bool] = True
@@ -71,6 +74,14 @@ class TokenClassification(Task):
             "labels": self.labels,
             "aggregation": self.aggregation,
             "stride": self.stride,
+        }
+
+    def example(self, tokenizer: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        return {
+            "text": (
+                "My name is Sarah and I live in London.",
+                "The Rhine flows from Switzerland to the North Sea.",
+            )
         }
 
     def build(self, parts: Parts) -> Built:

@@ -68,6 +68,25 @@ hugging_face:
   pipeline_tag: feature-extraction
 """
 
+PIPELINE = """\
+kind: pipeline
+publisher: somebody
+name: tiny_pipeline
+version: 1
+changelog:
+  - version: 1
+    changes: [The first one is there.]
+title: Tiny embeddings
+description: It makes vectors of texts with a tiny BERT.
+task: embedding
+encoder: somebody/tiny_bert
+tfhub:
+  tasks: [text-embedding]
+kaggle: {model: tiny-bert, variation: embedding, framework: tensorFlow2}
+hugging_face:
+  pipeline_tag: sentence-similarity
+"""
+
 PUBLISHER = """\
 kind: publisher
 publisher: somebody

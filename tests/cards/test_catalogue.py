@@ -11,8 +11,9 @@ import pytest
 from hubexport.cards import allowed
 from hubexport.cards.lint.findings import load_list
 from hubexport.cards.loading import Catalogue, load_catalogue
-from hubexport.cards.schema import Card, EncoderCard, PreprocessorCard
+from hubexport.cards.schema import Card, EncoderCard
 from hubexport.families.registry import families
+from hubexport.pipelines.registry import tasks
 from tests.cards.material import MODEL_CARDS
 
 SIZES = [(layers, hidden) for layers in (2, 4, 6, 8, 10, 12) for hidden in (128, 256, 512, 768)]
@@ -78,13 +79,9 @@ def catalogue() -> Catalogue:
     return load_catalogue(MODEL_CARDS)
 
 
-def models(catalogue: Catalogue) -> list[EncoderCard | PreprocessorCard]:
-    return [*catalogue.encoders.values(), *catalogue.preprocessors.values()]
-
-
 def cards(catalogue: Catalogue) -> list[Card]:
     rest = [*catalogue.collections.values(), *catalogue.publishers.values()]
-    return [*models(catalogue), *rest]
+    return [*catalogue.models, *rest]
 
 
 def texts(value: object) -> Iterator[str]:
@@ -109,7 +106,21 @@ def test_every_model_has_a_card(catalogue: Catalogue) -> None:
     assert len(small) == 24
     wanted = {f"tensorflow/{name}" for name in {*BERT, *VARIANTS, *small}}
     wanted |= {f"huggingface/{name}" for name in TRANSFORMERS}
-    assert set(catalogue.encoders) == wanted
+    assert set(catalogue.encoders) == wanted | {"sentence-transformers/all-MiniLM-L6-v2-encoder"}
+
+
+def test_every_encoder_that_was_made_for_a_task_has_its_pipeline(catalogue: Catalogue) -> None:
+    """And its platforms' names are those of the task."""
+    made = {(card.encoder, card.task) for card in catalogue.pipelines.values()}
+    for card in catalogue.encoders.values():
+        tag = card.hugging_face.pipeline_tag
+        if card.derived_from is not None and card.derived_from.how == "fine_tuned":
+            of = {name for name, task in tasks().items() if tag in task.pipeline_tags}
+            assert {(card.handle, name) for name in of} <= made, card.handle
+    for pipeline in catalogue.pipelines.values():
+        task = tasks()[pipeline.task]
+        assert pipeline.hugging_face.pipeline_tag in task.pipeline_tags
+        assert {*pipeline.tfhub.tasks} <= {*task.tfhub_tasks}
 
 
 @pytest.mark.parametrize(("layers", "hidden"), SIZES)
@@ -211,11 +222,11 @@ def test_tables_have_nothing_that_no_card_uses(catalogue: Catalogue) -> None:
     assert used == set(catalogue.datasets)
     for collection in catalogue.collections:
         assert catalogue.members(collection), collection
-    assert {card.publisher for card in models(catalogue)} == set(catalogue.publishers)
+    assert {card.publisher for card in catalogue.models} == set(catalogue.publishers)
 
 
 def test_kaggle_handles_are_distinct(catalogue: Catalogue) -> None:
-    handles = [(c.publisher, c.kaggle.model, c.kaggle.variation) for c in models(catalogue)]
+    handles = [(c.publisher, c.kaggle.model, c.kaggle.variation) for c in catalogue.models]
     assert len(set(handles)) == len(handles)
 
 

@@ -17,6 +17,7 @@ from tests.cards.material import (
     ENCODER,
     MODEL_CARDS,
     PAPERS,
+    PIPELINE,
     PREPROCESSOR,
     PUBLISHER,
     problems,
@@ -62,6 +63,7 @@ def catalogue_files(directory: Path, **changed: str) -> Path:
         "encoder": ENCODER + "papers: [nobody2020]\ncollections: [somebody/tiny]\n"
         "training_data: [{dataset: text}]\n",
         "preprocessor": PREPROCESSOR,
+        "pipeline": PIPELINE,
         "publisher": PUBLISHER,
         "collection": COLLECTION,
         "papers": PAPERS,
@@ -79,7 +81,10 @@ def test_a_catalogue_resolves_what_cards_refer_to(tmp_path: Path) -> None:
     assert catalogue.encoders_of(card.preprocessor) == [card]
     assert catalogue.preprocessors[card.preprocessor].vocab_size == 30
     assert catalogue.papers["nobody2020"].year == 2020
-    assert len(load_cards(tmp_path)) == 4
+    (pipeline,) = catalogue.pipelines_of(card.handle)
+    assert pipeline.task == "embedding" and catalogue.source(pipeline) is card
+    assert catalogue.source(card) is card
+    assert len(load_cards(tmp_path)) == 5
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,13 @@ def test_the_artifact_says_which_card(
         assert page.read_text("utf-8").startswith(f"# Module {handle}/")
 
 
+def test_hidden_files_around_the_cards_are_none(cards: Path) -> None:
+    """As in this repository, whose root has settings of a tool."""
+    (cards.parent / ".pre-commit-config.yaml").write_text("repos: []\n")
+    assert job.catalogue_directory(cards / "papers.yaml") == cards
+    assert job.catalogue_directory(cards / "encoders" / "lambert.yaml") == cards
+
+
 def test_the_handle_says_which_card(
     card: Card, cards: Path, tmp_path: Path, records: Mapping[str, Any]
 ) -> None:

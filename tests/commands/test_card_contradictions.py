@@ -15,6 +15,7 @@ from hubexport import cli
 from hubexport.cards.agreement import CLAIMS, disagreements
 from hubexport.cards.loading import Catalogue, load_cards, load_catalogue
 from hubexport.families.registry import families
+from hubexport.pipelines.registry import tasks
 from tests.cards.material import MODEL_CARDS, ROOT
 from tests.cards.rendering.exported import BASIC, Artifacts, enlarged, head_entry
 from tests.cards.rendering.of_artifact import (
@@ -371,8 +372,19 @@ def test_the_document_lists_what_is_compared() -> None:
     text = (ROOT / "docs" / "model_cards.md").read_text("utf-8")
     section = text.split("\n## What a record can contradict\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `([^`]+)` \| (.*) \|$", section, re.MULTILINE)
-    compared = {*CLAIMS["encoder"], *CLAIMS["preprocessor"], "preprocessor"} - {"kind"}
+    compared = {key for claims in CLAIMS.values() for key in claims} | {"preprocessor"}
+    compared -= {"kind"}
     listed: set[str] = set()
     for key, _ in rows:
         listed |= {f"architecture.{name}" for name in SIZES} if key == "architecture.*" else {key}
     assert listed == compared
+
+
+def test_the_document_has_the_platforms_names_of_tasks() -> None:
+    text = (ROOT / "docs" / "model_cards.md").read_text("utf-8")
+    section = text.split("\n## Names of tasks\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| (.*) \| (.*) \|$", section, re.MULTILINE)
+    listed = {name: tuple(re.findall(r"`([^`]+)`", " ".join(names))) for name, *names in rows}
+    assert listed == {
+        name: (*task.tfhub_tasks, *task.pipeline_tags) for name, task in tasks().items()
+    }

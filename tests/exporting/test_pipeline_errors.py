@@ -237,6 +237,13 @@ def test_prompts_with_the_name_of_a_signature() -> None:
         tasks()["embedding"](found, TaskOptions(), 48)
 
 
+def test_a_similarity_that_nobody_knows() -> None:
+    sentence = SentenceModel(("mean",), True, (), {}, None, None, False, "hamming", ())
+    found = Found(("--checkpoint", "C"), encoder(), sentence)
+    with pytest.raises(HubexportError, match=r"similarity_fn_name: hamming\n.*cosine, dot"):
+        tasks()["embedding"](found, TaskOptions(), 64)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -119,6 +119,15 @@ def test_the_record_is_described(exported: tuple[Path, Path]) -> None:
     same_fields(record["task"], described("### `task` of a classification"))
 
 
+def test_the_example_is_what_the_artifact_gives(exported: tuple[Path, Path], oracle: Any) -> None:
+    example = hubexport.load_record(exported[1])["example"]
+    texts = example["inputs"]["text"]
+    assert 2 <= len(texts) <= 3
+    labels, scores = oracle.classes(exported[0], texts)
+    assert example["outputs"]["labels"] == labels
+    np.testing.assert_allclose(example["outputs"]["scores"], scores, rtol=1e-3)
+
+
 def test_labels_are_kept(exported: tuple[Path, Path]) -> None:
     loaded = tf.saved_model.load(str(exported[1]))
     names = [name.encode() for name in NAMES.values()]

@@ -234,6 +234,27 @@ def test_the_record_is_described(exported: tuple[Path, Path]) -> None:
     same_fields(record["task"], described("### `task` of an embedding"))
 
 
+def test_the_example_is_what_the_artifact_gives(exported: tuple[Path, Path], oracle: Any) -> None:
+    example = hubexport.load_record(exported[1])["example"]
+    vectors = oracle.embeddings(exported[0], example["inputs"]["text"])
+    found = example["outputs"]
+    np.testing.assert_allclose(found["embedding"], vectors[:, :4], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found["similarity"], vectors @ vectors.T, rtol=1e-3, atol=1e-5)
+
+
+def test_similarities_are_those_of_sentence_transformers() -> None:
+    from sentence_transformers import SimilarityFunction
+
+    from hubexport.pipelines.embedding import SIMILARITIES
+
+    of_many_vectors = {name for name in SimilarityFunction.possible_values() if "maxsim" in name}
+    assert {*SIMILARITIES} == {*SimilarityFunction.possible_values()} - of_many_vectors
+    vectors = np.random.default_rng(1).normal(size=(4, 7)).astype(np.float32)
+    for name, similarity in SIMILARITIES.items():
+        expected = SimilarityFunction.to_similarity_fn(name)(vectors, vectors).numpy()
+        np.testing.assert_allclose(similarity(vectors), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_truncated(exported: tuple[Path, Path], oracle: Any, tmp_path: Path) -> None:
     loaded = pipeline(tmp_path / "out", checkpoint=exported[0], truncate_dim=6)
     expected = oracle.embeddings(exported[0], oracle.TEXTS, truncate_dim=6)

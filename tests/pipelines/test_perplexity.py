@@ -62,6 +62,14 @@ def test_the_record_is_described(exported: tuple[Path, Path]) -> None:
     same_fields(record["task"], described("### `task` of a perplexity"))
 
 
+def test_the_example_is_what_the_artifact_gives(oracle: Any, exported: tuple[Path, Path]) -> None:
+    example = hubexport.load_record(exported[1])["example"]
+    sums, counts = oracle.log_probs(exported[0], example["inputs"]["text"])
+    assert example["outputs"]["num_tokens"] == list(counts)
+    np.testing.assert_allclose(example["outputs"]["sequence_log_probs"], sums, rtol=1e-3)
+    np.testing.assert_allclose(example["outputs"]["perplexity"], np.exp(-sums / counts), rtol=1e-3)
+
+
 def test_no_texts(exported: tuple[Path, Path]) -> None:
     none = tf.saved_model.load(str(exported[1]))(tf.constant([], tf.string))
     assert {key: tuple(value.shape) for key, value in none.items()} == {

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from hubexport.cards.lint.findings import Finding, load_list, one_of
 from hubexport.cards.problems import nearest, shown
 
-Kind = Literal["encoder", "preprocessor", "collection", "publisher"]
+Kind = Literal["encoder", "preprocessor", "pipeline", "collection", "publisher"]
 
 RULES = (
     "metadata-key",
@@ -55,6 +55,7 @@ _MODULE = Keys(
 KEYS: dict[Kind, Keys] = {
     "encoder": _MODULE,
     "preprocessor": _MODULE,
+    "pipeline": _MODULE,
     "collection": Keys(("task",), ("dataset", "language", "network-architecture")),
     "publisher": Keys((), ()),
 }
@@ -120,10 +121,8 @@ def _task(entry: Entry, kind: Kind) -> list[Finding]:
     if not entry.value.startswith(TASK_DOMAINS):
         message = f"a task starts with {', '.join(TASK_DOMAINS)}; found {shown(entry.value)}"
         return [Finding(entry.line, None, "metadata-task", message)]
-    if (kind == "preprocessor") != (entry.value == "text-preprocessing") and kind in (
-        "encoder",
-        "preprocessor",
-    ):
+    is_model = KEYS[kind] is _MODULE
+    if is_model and (kind == "preprocessor") != (entry.value == "text-preprocessing"):
         message = f"the page of a text {kind} has the task {shown(entry.value)}"
         usual = "text-preprocessing" if kind == "preprocessor" else "text-embedding"
         return [Finding(entry.line, None, "metadata-task", message, f"usual is {usual}", "warning")]

@@ -46,6 +46,7 @@ _MODULE = (
 _TITLES: dict[Kind, tuple[re.Pattern[str], str]] = {
     "encoder": _MODULE,
     "preprocessor": _MODULE,
+    "pipeline": _MODULE,
     "collection": (
         re.compile(rf"# Collection {_PUBLISHER}/(?P<name>[\w/&;.-]+)/(?P<version>\d+)"),
         "# Collection publisher/name/1",
@@ -81,7 +82,7 @@ def check_page(text: str, kind: Kind, path: str | None = None) -> list[Finding]:
         None leaves that unchecked.
 
     Raises:
-      ValueError: `kind` is none of the four.
+      ValueError: `kind` is none of these.
     """
     if kind not in KEYS:
         raise ValueError(f"kind is {kind!r}, not one of {', '.join(KEYS)}")

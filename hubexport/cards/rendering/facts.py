@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from hubexport.cards.allowed import LICENCES
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Architecture, Dataset, Paper
 from hubexport.cards.rendering import pooling
+from hubexport.cards.rendering.filters import quoted
 from hubexport.cards.rendering.heads import HeadFacts, heads_of
 from hubexport.cards.rendering.measured import (
     Throughput,
@@ -20,9 +21,17 @@ from hubexport.cards.rendering.measured import (
     validations,
 )
 from hubexport.cards.rendering.platforms import Platform
-from hubexport.cards.schema import CollectionCard, EncoderCard, Model, PreprocessorCard
+from hubexport.cards.schema import (
+    CollectionCard,
+    EncoderCard,
+    Model,
+    PipelineCard,
+    PreprocessorCard,
+)
+from hubexport.pipelines.registry import tasks
 from hubexport.tokenizers.conventions import CONVENTIONS
 
+_LINE = 72  # characters of a list in a program
 _SIZES = tuple(name for name in Architecture.__dataclass_fields__ if name != "source")
 
 
@@ -31,6 +40,19 @@ class Record(dict[str, Any]):
 
     def __missing__(self, name: str) -> None:
         return None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What cards say of a model: of several, the first that says something of it."""
+
+    cards: tuple[Model, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        found = [getattr(card, name) for card in self.cards if hasattr(card, name)]
+        if not found:
+            raise AttributeError(name)
+        return next((value for value in found if value not in (None, ())), found[-1])
 
 
 @dataclass(frozen=True)
@@ -55,9 +77,19 @@ class Facts:
         return bool(self.record)
 
     @property
+    def told(self) -> Told:
+        """What the card says, and where it says nothing, that of the model's source."""
+        return Told((self.card, self.catalogue.source(self.card)))
+
+    @property
+    def measured(self) -> str:
+        """What validation and throughput were measured on."""
+        return "this SavedModel"
+
+    @property
     def papers(self) -> list[Paper]:
         """The first is the one to cite."""
-        return [self.catalogue.papers[name] for name in self.card.papers]
+        return [self.catalogue.papers[name] for name in self.told.papers]
 
     @property
     def collections(self) -> list[CollectionCard]:
@@ -75,14 +107,13 @@ class Facts:
     @property
     def licence_name(self) -> str:
         """Of the card's licence, as people write it."""
-        assert self.card.licence is not None
-        spdx = self.card.licence.spdx
+        spdx: str = self.told.licence.spdx
         return LICENCES[spdx].kaggle or spdx.removeprefix("LicenseRef-")
 
     @property
     def casing(self) -> str:
         """What becomes of capitals and accents; a key of `phrases.CASINGS`."""
-        return casing.words(casing.known(self.card.casing, self.record.get("tokenizer")))
+        return casing.words(casing.known(self.told.casing, self.record.get("tokenizer")))
 
     @property
     def has_mask(self) -> bool | None:
@@ -102,15 +133,7 @@ class Facts:
     @property
     def source_files(self) -> list[tuple[str, Mapping[str, Any]]]:
         """What the artifact was made of: the part it played, and name, bytes and SHA-256."""
-        record = self.record
-        checkpoint = record.get("checkpoint") or {}
-        found = [("checkpoint", checkpoint.get("archive"))]
-        found += [("checkpoint", each) for each in checkpoint.get("files", [])]
-        found += [("configuration", record.get("configuration"))]
-        found += [("pooling", each) for each in (record.get("pooler") or {}).get("files", [])]
-        tokenizer = record.get("tokenizer") or {}
-        found += [("tokenizer", each) for each in (tokenizer.get("files") or {}).values()]
-        return [(part, each) for part, each in found if each]
+        return _source_files(self.record)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -122,6 +145,17 @@ class Facts:
     def program(self) -> Mapping[str, Any]:
         """Name, bytes and SHA-256 of saved_model.pb."""
         return (self.record.get("saved_model") or {}).get("program") or {}
+
+
+def _source_files(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    checkpoint = record.get("checkpoint") or {}
+    found = [("checkpoint", checkpoint.get("archive"))]
+    found += [("checkpoint", each) for each in checkpoint.get("files", [])]
+    found += [("configuration", record.get("configuration"))]
+    found += [("pooling", each) for each in (record.get("pooler") or {}).get("files", [])]
+    tokenizer = record.get("tokenizer") or {}
+    found += [("tokenizer", each) for each in (tokenizer.get("files") or {}).values()]
+    return [(part, each) for part, each in found if each]
 
 
 def _has_mask(record: Mapping[str, Any]) -> bool | None:
@@ -165,6 +199,11 @@ class EncoderFacts(Facts):
         """The encoder that this one was made of."""
         derived = self.card.derived_from
         return self.catalogue.encoders[derived.handle] if derived else None
+
+    @property
+    def pipelines(self) -> list[PipelineCard]:
+        """The pipelines that hold it."""
+        return self.catalogue.pipelines_of(self.card.handle)
 
     @property
     def heads(self) -> dict[str, HeadFacts]:
@@ -328,3 +367,94 @@ class PreprocessorFacts(Facts):
     def encoders(self) -> list[EncoderCard]:
         """Those that take what it makes."""
         return self.catalogue.encoders_of(self.card.handle)
+
+    @property
+    def pipelines(self) -> list[PipelineCard]:
+        """Those that hold it."""
+        return [each for card in self.encoders for each in self.catalogue.pipelines_of(card.handle)]
+
+
+def _constant(texts: Sequence[str]) -> str:
+    """A tensor of strings, in Python."""
+    return _wrapped("tf.constant([", [quoted(text) for text in texts], "])")
+
+
+def _wrapped(begin: str, items: Sequence[str], end: str) -> str:
+    """Python on one line, or an item on each where they are long."""
+    line = begin + ", ".join(items) + end
+    if len(line) <= _LINE:
+        return line
+    inside = "".join(f"    {item},\n" for each in items for item in [each.replace("\n", "\n    ")])
+    return f"{begin}\n{inside}{end}"
+
+
+@dataclass(frozen=True)
+class PipelineFacts(Facts):
+    """Of a pipeline.
+
+    Attributes:
+      encoder: of the encoder that it holds, by that one's card and its part of the record.
+    """
+
+    card: PipelineCard
+    encoder: EncoderFacts
+
+    @property
+    def preprocessor(self) -> PreprocessorCard:
+        return self.encoder.preprocessor
+
+    @property
+    def measured(self) -> str:
+        return "its encoder"
+
+    @property
+    def casing(self) -> str:
+        return casing.words(casing.known(self.told.casing, self.encoder.beside.get("tokenizer")))
+
+    @property
+    def purpose(self) -> str:
+        """What it gives: `a vector for each text`."""
+        return tasks()[self.card.task].purpose
+
+    @property
+    def task(self) -> Record:
+        """What the record says of its task."""
+        return Record(self.record.get("task") or {})
+
+    @property
+    def signatures(self) -> Mapping[str, Mapping[str, Any]]:
+        """Name -> `inputs` and `outputs`, each a name -> `dtype` and `shape`."""
+        return (self.record.get("saved_model") or {}).get("signatures") or {}
+
+    @property
+    def example(self) -> Mapping[str, Any]:
+        """Texts that it was asked for, `inputs`, and its answers, `outputs`."""
+        return self.record.get("example") or {}
+
+    def asked(self, most: int | None = None) -> str:
+        """The example's texts as Python's argument of the pipeline, at most so many of them."""
+        columns = [_constant(texts[:most]) for texts in self.example["inputs"].values()]
+        return columns[0] if len(columns) == 1 else _wrapped("[", columns, "]")
+
+    def named(self, most: int | None = None) -> str:
+        """The same as the arguments of a signature."""
+        inputs = self.example["inputs"].items()
+        return ", ".join(f"{name}={_constant(texts[:most])}" for name, texts in inputs)
+
+    @property
+    def validations(self) -> list[Validation]:
+        return self.encoder.validations
+
+    @property
+    def throughputs(self) -> list[Throughput]:
+        return self.encoder.throughputs
+
+    @property
+    def source_files(self) -> list[tuple[str, Mapping[str, Any]]]:
+        found = [*self.encoder.source_files]
+        found += [("pipeline", each) for each in self.record.get("files") or []]
+        found += _source_files(self.encoder.beside)
+        once: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
+        for part, each in found:
+            once.setdefault((each["name"], each["sha256"]), (part, each))
+        return list(once.values())

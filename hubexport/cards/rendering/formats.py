@@ -79,7 +79,7 @@ def _hugging_face_page(card: Card, catalogue: Catalogue, records: Records, _: Ad
     return {"README.md": f"{block.rstrip()}\n\n# {plain(card.title)}\n\n{text}"}
 
 
-_MODELS = ("encoder", "preprocessor")
+_MODELS = ("encoder", "preprocessor", "pipeline")
 FORMATS: Mapping[str, Format] = {
     "tfhub": Format(_tfhub_page, _tfhub_place, (*_MODELS, "collection", "publisher"), single=True),
     "kaggle": Format(

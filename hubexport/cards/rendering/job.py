@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hubexport.cards.agreement import check_agreement, disagreements, named
+from hubexport.cards.agreement import beside, check_agreement, disagreements, named
 from hubexport.cards.loading import Catalogue, load_cards, load_catalogue
 from hubexport.cards.rendering.formats import FORMATS, Files, site, tree
 from hubexport.cards.rendering.platforms import Addresses
-from hubexport.cards.schema import Card, Model
+from hubexport.cards.schema import Card, Model, PipelineCard
 from hubexport.errors import HubexportError, UsageError, some_of
 from hubexport.saved_model.record import RECORD_PATH, load_record
 
@@ -81,19 +81,20 @@ def render_tree(
     catalogue = load_catalogue(Path(cards))
     records: Mapping[str, Mapping[str, Any]] = {}
     if saved_models is not None:
-        models: list[Model] = [*catalogue.encoders.values()]
-        models += catalogue.preprocessors.values()
-        records = _records_of_tree(Path(saved_models), models, catalogue.files)
-        check_agreement(models, records, catalogue)
+        records = _records_of_tree(Path(saved_models), catalogue)
+        check_agreement(catalogue.models, records, catalogue)
     if format == SITE:
         return site(catalogue, records, addresses.hub_url)
     return tree(format, _all(catalogue), catalogue, records, addresses)
 
 
 def catalogue_directory(path: Path) -> Path:
-    """The outermost directory around a card in which every step holds `.yaml` files."""
+    """The outermost directory around a card in which every step holds `.yaml` files.
+
+    Hidden ones, such as a repository's settings, do not count.
+    """
     directory = path if path.is_dir() else path.absolute().parent
-    while any(directory.parent.glob("*.yaml")):
+    while any(not file.name.startswith(".") for file in directory.parent.glob("*.yaml")):
         directory = directory.parent
     return directory
 
@@ -111,7 +112,7 @@ def _choose(
                 [("cards", some_of(f"{card.handle} ({card.kind})" for card in cards))],
                 "pass the file with the card of the artifact as --card.",
             )  # fmt: skip
-        return _choose_card(models, artifact, handle, catalogue.files)
+        return _choose_card(models, artifact, catalogue, handle)
     found = [card for card in cards if handle in (None, card.handle)]
     if len(found) != 1:
         raise UsageError(
@@ -131,22 +132,23 @@ def _choose(
 def _choose_card(
     cards: Sequence[Model],
     directory: Path,
+    catalogue: Catalogue,
     handle: str | None = None,
-    files: Mapping[str, Path] | None = None,
 ) -> Model:
     """The card of an artifact, of the cards of a file.
 
     Args:
       cards: of models, at least one.
       directory: the artifact, with its record.
+      catalogue: that they are from.
       handle: of the card, where several fit.
-      files: handle -> file of the card, for messages.
 
     Raises:
       UsageError: there is no such handle, or several cards fit.
       HubexportError: no card fits, or the artifact has no record.
     """
     record = load_record(directory)
+    cards = [card for card in cards if card.kind == record["kind"]] or cards
     if handle is not None:
         found = [card for card in cards if card.handle == handle]
         if not found:
@@ -156,7 +158,13 @@ def _choose_card(
                 "pass one of these.",
             )
         return found[0]
-    fitting = [card for card in cards if not disagreements(card, record)]
+
+    def differing(card: Model) -> list[str]:
+        # Which encoder is meant does not depend on its preprocessor.
+        held = beside(card, catalogue) if isinstance(card, PipelineCard) else []
+        return disagreements(card, record, *held)
+
+    fitting = [card for card in cards if not differing(card)]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -165,35 +173,33 @@ def _choose_card(
             [("artifact", str(directory)), ("cards", some_of(card.handle for card in fitting))],
             "pass the handle of the right one as --handle.",
         )
-    nearest = min(cards, key=lambda card: len(disagreements(card, record)))
+    nearest = min(cards, key=lambda card: len(differing(card)))
     raise HubexportError(
         "no card fits the artifact",
         [
             ("artifact", str(directory)),
-            ("nearest", named(nearest, files or {})),
-            *(("differs", each) for each in disagreements(nearest, record)),
+            ("nearest", named(nearest, catalogue.files)),
+            *(("differs", each) for each in differing(nearest)),
         ],
         "pass the card of this model as --card, or correct the card.",
     )
 
 
-def _records_of_tree(
-    root: Path, cards: Iterable[Model], files: Mapping[str, Path] | None = None
-) -> dict[str, Mapping[str, Any]]:
+def _records_of_tree(root: Path, catalogue: Catalogue) -> dict[str, Mapping[str, Any]]:
     """Handle -> record, of all artifacts below a directory.
 
     An artifact in `HANDLE` or `HANDLE/VERSION` is that model's; elsewhere it is that of the only
-    card that fits. `files` is as in `choose_card`.
+    card that fits.
 
     Raises:
       HubexportError: there is no artifact, one fits no card, or two are of the same model.
     """
-    listed = list(cards)
+    listed = catalogue.models
     by_place = {f"{card.handle}{end}": card for card in listed for end in ("", f"/{card.version}")}
     found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for directory in _artifacts(root):
         place = directory.relative_to(root).as_posix()
-        card = by_place.get(place) or _choose_card(listed, directory, files=files)
+        card = by_place.get(place) or _choose_card(listed, directory, catalogue)
         if card.handle in found:
             raise HubexportError(
                 "two artifacts are of the same model",
@@ -226,7 +232,5 @@ def _artifacts(root: Path) -> list[Path]:
 
 
 def _all(catalogue: Catalogue) -> list[Card]:
-    tables = (
-        catalogue.encoders, catalogue.preprocessors, catalogue.collections, catalogue.publishers
-    )  # fmt: skip
-    return [card for table in tables for card in table.values()]
+    rest: list[Card] = [*catalogue.collections.values(), *catalogue.publishers.values()]
+    return [*catalogue.models, *rest]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hubexport.cards.agreement import check_agreement
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering.collection import grid_of
-from hubexport.cards.rendering.facts import EncoderFacts, Facts, PreprocessorFacts, Record
+from hubexport.cards.rendering.facts import (
+    EncoderFacts,
+    Facts,
+    PipelineFacts,
+    PreprocessorFacts,
+    Record,
+)
 from hubexport.cards.rendering.platforms import Platform
 from hubexport.cards.rendering.templates import render
-from hubexport.cards.schema import Card, CollectionCard, EncoderCard, Model, PublisherCard
+from hubexport.cards.schema import (
+    Card,
+    CollectionCard,
+    EncoderCard,
+    Model,
+    PipelineCard,
+    PreprocessorCard,
+    PublisherCard,
+)
 
 Records = Mapping[str, Mapping[str, Any]]
 """Handle -> record of the artifact; models that have not been exported are left out."""
@@ -41,6 +55,10 @@ def facts(card: Model, catalogue: Catalogue, records: Records, platform: Platfor
     if isinstance(card, EncoderCard):
         beside = Record(records.get(card.preprocessor, {}))
         return EncoderFacts(card, record, catalogue, platform, beside)
+    if isinstance(card, PipelineCard):
+        held, text = (Record(record.get(kind) or {}) for kind in ("encoder", "preprocessor"))
+        encoder = EncoderFacts(catalogue.encoders[card.encoder], held, catalogue, platform, text)
+        return PipelineFacts(card, record, catalogue, platform, encoder)
     return PreprocessorFacts(card, record, catalogue, platform)
 
 
@@ -57,9 +75,7 @@ def collection_body(
     return render(
         "collection.md.jinja",
         card=card,
-        members=members,
-        encoders=[each for each in members if isinstance(each, EncoderCard)],
-        preprocessors=[each for each in members if not isinstance(each, EncoderCard)],
+        groups=_by_kind(members),
         grid=grid_of(members, records),
         papers=[catalogue.papers[name] for name in card.papers],
         platform=platform,
@@ -68,17 +84,26 @@ def collection_body(
 
 def publisher_body(card: PublisherCard, catalogue: Catalogue, platform: Platform) -> str:
     """The page of a publisher: its collections and its models."""
-    kinds: tuple[Mapping[str, Any], ...] = (
-        catalogue.collections, catalogue.encoders, catalogue.preprocessors
-    )  # fmt: skip
-    collections, encoders, preprocessors = (
-        [each for each in kind.values() if each.publisher == card.publisher] for kind in kinds
-    )
-    return render(
-        "publisher.md.jinja",
-        card=card,
-        collections=collections,
-        encoders=encoders,
-        preprocessors=preprocessors,
-        platform=platform,
-    )
+    collections = [each for each in catalogue.collections.values() if _is_of(each, card)]
+    models = [each for each in catalogue.models if _is_of(each, card)]
+    groups = {"Collections": collections, **_by_kind(models)}
+    return render("publisher.md.jinja", card=card, groups=groups, platform=platform)
+
+
+def _is_of(card: Model | CollectionCard, publisher: PublisherCard) -> bool:
+    return card.publisher == publisher.publisher
+
+
+_TITLES = {
+    EncoderCard.kind: "Encoders",
+    PreprocessorCard.kind: "Preprocessors",
+    PipelineCard.kind: "Pipelines",
+}
+
+
+def _by_kind(models: Iterable[Model]) -> dict[str, list[Model]]:
+    """Title -> the models of a kind; empty where there are none."""
+    listed = list(models)
+    return {
+        title: [card for card in listed if card.kind == kind] for kind, title in _TITLES.items()
+    }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubexport.cards.phrases import LANGUAGES, family_name, head_title
+from hubexport.cards.schema import Model, PipelineCard
 from hubexport.cards.site.summaries import Summary
 
 _BANDS = ((10, "up to 10 M"), (50, "10 to 50 M"), (150, "50 to 150 M"), (400, "150 to 400 M"))
@@ -73,8 +74,9 @@ def _options(kind: _Kind, summaries: Iterable[Summary]) -> tuple[Option, ...]:
     return tuple(Option(str(each), kind.name(each), counts[each]) for each in values)
 
 
-def _words(identifier: str) -> str:
-    return identifier.replace("_", " ").capitalize()
+def words(identifier: str) -> str:
+    """An identifier for people: `token-classification` is "Token classification"."""
+    return identifier.replace("_", " ").replace("-", " ").capitalize()
 
 
 def _band(summary: Summary) -> list[str]:
@@ -88,15 +90,20 @@ def _known(value: int | None) -> list[int]:
     return [] if value is None else [value]
 
 
+def _tasks(card: Model) -> list[str]:
+    return [card.task] if isinstance(card, PipelineCard) else []
+
+
 def _by_language(code: str) -> tuple[bool, str]:
     return (code == "multilingual", language_name(code))
 
 
 _KINDS = (
-    _Kind("kind", "Kind", lambda each: [each.card.kind], _words),
+    _Kind("kind", "Kind", lambda each: [each.card.kind], words),
+    _Kind("task", "Task", lambda each: _tasks(each.card), words),
     _Kind("family", "Family", lambda each: each.families, family_name),
-    _Kind("language", "Language", lambda each: each.card.languages, language_name, _by_language),
-    _Kind("casing", "Casing", lambda each: [each.card.casing], _words),
+    _Kind("language", "Language", lambda each: each.source.languages, language_name, _by_language),
+    _Kind("casing", "Casing", lambda each: [each.source.casing], words),
     _Kind("parameters", "Parameters", _band, order=[*(text for _, text in _BANDS), _LARGEST].index),
     _Kind("layers", "Layers", lambda each: _known(each.layers), str, int),
     _Kind("hidden", "Hidden size", lambda each: _known(each.hidden), str, int),

@@ -10,10 +10,9 @@ from typing import Any, TypeAlias
 
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering import collection
-from hubexport.cards.schema import EncoderCard, PreprocessorCard
+from hubexport.cards.schema import KINDS, EncoderCard, Model, PipelineCard, PreprocessorCard
 from hubexport.cards.site.paths import page_path
 
-Model: TypeAlias = EncoderCard | PreprocessorCard
 Record: TypeAlias = Mapping[str, Any]
 
 _SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads")
@@ -25,9 +24,11 @@ class Summary:
 
     Attributes:
       card: what people say.
+      source: what they say of where it is from: of a pipeline, its encoder's card.
       record: what machines say; empty where the model has not been exported.
       path: of its page.
-      families: of the encoder, or of the encoders that take what the preprocessor makes.
+      families: of the encoder, of the one that a pipeline holds, or of those that take what the
+        preprocessor makes.
       layers, hidden, attention_heads: L, H, A: as built, else as the card says.
       parameters: as counted, else as the card's authors state them.
       stated: whether `parameters` is only stated.
@@ -36,6 +37,7 @@ class Summary:
     """
 
     card: Model
+    source: EncoderCard | PreprocessorCard
     record: Record
     path: str
     families: tuple[str, ...]
@@ -50,18 +52,21 @@ class Summary:
     @property
     def searched(self) -> str:
         """The text that searches look into, folded."""
-        card = self.card
+        card, source = self.card, self.source
         texts = [card.handle, card.title, card.description]
-        if isinstance(card, EncoderCard):
-            texts += card.also_known_as
-            for author in card.authors:
+        if isinstance(source, EncoderCard):
+            texts += source.also_known_as
+            for author in source.authors:
                 texts += [author.name, author.organisation or ""]
         return folded(" ".join(filter(None, texts)))
 
 
 def summarize(catalogue: Catalogue, records: Mapping[str, Record]) -> list[Summary]:
-    """All models, encoders first, the small before the large."""
-    summaries = [_encoder(card, records) for card in catalogue.encoders.values()]
+    """All models by kind, encoders first, the small before the large."""
+    summaries = [
+        _encoder(card, card, records.get(card.handle, {})) for card in catalogue.encoders.values()
+    ]
+    summaries += [_pipeline(card, catalogue, records) for card in catalogue.pipelines.values()]
     summaries += [
         _preprocessor(card, catalogue, records) for card in catalogue.preprocessors.values()
     ]
@@ -76,17 +81,22 @@ def folded(text: str) -> str:
     ).lower()
 
 
-def _encoder(card: EncoderCard, records: Mapping[str, Record]) -> Summary:
-    record = records.get(card.handle, {})
+def _encoder(card: Model, encoder: EncoderCard, record: Record) -> Summary:
+    """Of an encoder, or of what holds one.
+
+    Args:
+      record: the encoder's.
+    """
     built = record.get("architecture") or {}
-    layers, hidden, heads = (built.get(key) or getattr(card.architecture, key) for key in _SIZES)
+    layers, hidden, heads = (built.get(key) or getattr(encoder.architecture, key) for key in _SIZES)
     counted = built.get("num_parameters")
-    stated = card.architecture.stated_parameters
+    stated = encoder.architecture.stated_parameters
     return Summary(
         card,
+        encoder,
         record,
         page_path(card),
-        families=(card.family,),
+        families=(encoder.family,),
         layers=layers,
         hidden=hidden,
         attention_heads=heads,
@@ -96,11 +106,17 @@ def _encoder(card: EncoderCard, records: Mapping[str, Record]) -> Summary:
     )
 
 
+def _pipeline(card: PipelineCard, catalogue: Catalogue, records: Mapping[str, Record]) -> Summary:
+    held = records.get(card.handle, {}).get("encoder") or {}
+    return _encoder(card, catalogue.encoders[card.encoder], held)
+
+
 def _preprocessor(
     card: PreprocessorCard, catalogue: Catalogue, records: Mapping[str, Record]
 ) -> Summary:
     record = records.get(card.handle, {})
     return Summary(
+        card,
         card,
         record,
         page_path(card),
@@ -112,7 +128,7 @@ def _preprocessor(
 def _order(summary: Summary) -> tuple[Any, ...]:
     card = summary.card
     sizes = (summary.layers or 0, summary.hidden or 0)
-    return (card.kind, summary.families[:1], sizes, card.handle)
+    return ([*KINDS].index(card.kind), summary.families[:1], sizes, card.handle)
 
 
 class Grid(collection.Grid[Summary]):

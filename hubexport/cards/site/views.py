@@ -12,7 +12,7 @@ import jinja2
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.phrases import TOKENIZERS, family_name
 from hubexport.cards.schema import CollectionCard, PublisherCard
-from hubexport.cards.site.facets import facets_of, language_name, values_as_json
+from hubexport.cards.site.facets import facets_of, language_name, values_as_json, words
 from hubexport.cards.site.layer_errors import error_plot
 from hubexport.cards.site.markdown import Heading, render_text
 from hubexport.cards.site.paths import page_path
@@ -39,6 +39,7 @@ def environment(directory: Path) -> jinja2.Environment:
         language_name=language_name,
         millions=millions,
         page_path=page_path,
+        task_name=words,
         tokenizer_name=lambda kind: TOKENIZERS.get(kind, kind),
         values_as_json=values_as_json,
         web_address=web_address,
@@ -62,12 +63,13 @@ def index(catalogue: Catalogue, summaries: Sequence[Summary]) -> dict[str, Any]:
 
 
 def model(catalogue: Catalogue, summary: Summary, body: str) -> dict[str, Any]:
-    """The page of an encoder or a preprocessor; `body` is its text as CommonMark."""
+    """The page of a model; `body` is its text as CommonMark."""
     plot = error_plot(summary.record)
     text = render_text(body)
     headings = [each for each in text.headings if each.level in (2, 3)]
     card = summary.card
-    preprocessor = catalogue.preprocessors.get(getattr(card, "preprocessor", ""))
+    source = summary.source
+    preprocessor = catalogue.preprocessors.get(getattr(source, "preprocessor", ""))
     return {
         "summary": summary,
         "card": card,
@@ -75,6 +77,8 @@ def model(catalogue: Catalogue, summary: Summary, body: str) -> dict[str, Any]:
         "lead": "" if card.description in body else card.description,
         "publisher": catalogue.publishers[card.publisher],
         "collections": [catalogue.collections[handle] for handle in card.collections],
+        "source": source,
+        "encoder": None if source is card else source,
         "preprocessor": preprocessor,
         "body": text.html,
         "headings": [*headings, _MEASURED] if plot else headings,
@@ -88,7 +92,7 @@ def collection(
 ) -> dict[str, Any]:
     """The page of a collection; `members` are its models."""
     grid = grid_of(members)
-    listed = [each for each in members if not grid or each.card.kind == "preprocessor"]
+    listed = [each for each in members if not grid or each.card.kind != "encoder"]
     return {
         "card": card,
         "publisher": catalogue.publishers[card.publisher],

@@ -14,9 +14,11 @@ import pytest
 
 import hubexport
 from hubexport.cards.agreement import heads_for
+from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Architecture
-from hubexport.cards.schema import EncoderCard, Model
+from hubexport.cards.schema import EncoderCard, Model, PipelineCard
 from hubexport.families.heads import INTERFACES
+from hubexport.pipelines.task import TaskOptions
 from tests import artifacts, tiny
 
 SIZES = tuple(f.name for f in dataclasses.fields(Architecture) if f.name not in (
@@ -51,7 +53,7 @@ class Artifacts:
         work = self._work / name.replace(" ", "_").replace(",", "")
         work.mkdir(exist_ok=True)
         path = work / "artifact"
-        MAKERS[name](work, path)
+        {**MAKERS, **PIPELINES}[name](work, path)
         return Exported(path, hubexport.load_record(path))
 
 
@@ -197,6 +199,25 @@ def _xlm_roberta(work: Path, path: Path) -> None:
     artifacts.export_preprocessor(export_path=path, tokenizer=work)
 
 
+def _pipeline(work: Path, path: Path, *, family: str, head: str, **config: Any) -> None:
+    pytest.importorskip("sentence_transformers")
+    from tests.oracles import pipelines
+
+    of_task = {name: config.pop(name) for name in TASK_OPTIONS if name in config}
+    model = pipelines.save(work / "model", family, head, **config)
+    artifacts.export_pipeline(
+        checkpoint=model, export_path=path, max_seq_length=pipelines.LENGTH, **of_task
+    )
+
+
+def _sentences(work: Path, path: Path, *, truncate_dim: int | None = None, **options: Any) -> None:
+    pytest.importorskip("sentence_transformers")
+    from tests.oracles import pipelines
+
+    model = pipelines.save_sentence_model(work, **options)
+    artifacts.export_pipeline(checkpoint=model, export_path=path, truncate_dim=truncate_dim)
+
+
 _XLM = ["<s>", "</s>", "<pad>", "<unk>", *(f"<special{number}>" for number in range(10))]
 _ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
@@ -276,6 +297,43 @@ MAKERS: Mapping[str, Callable[[Path, Path], None]] = {
     "sentencepiece xlm-roberta cased": _xlm_roberta,
 }  # fmt: skip
 """Name -> what makes the artifact; those of preprocessors are tokenizer, model type and casing."""
+
+TASK_OPTIONS = [field.name for field in dataclasses.fields(TaskOptions)]
+PIPELINES: Mapping[str, Callable[[Path, Path], None]] = {
+    "embedding": _sentences,
+    "embedding, prompts": functools.partial(
+        _sentences, prompts={"query": "query: ", "passage": ""}, default_prompt="query",
+        include_prompt=False, modes=("mean", "cls"), truncate_dim=9,
+    ),
+    "classification": functools.partial(
+        _pipeline, family="Bert", head="ForSequenceClassification",
+        id2label=dict(enumerate(LABELS)),
+    ),
+    "classification, several at once": functools.partial(
+        _pipeline, family="DistilBert", head="ForSequenceClassification", num_labels=7,
+        problem_type="multi_label_classification",
+    ),
+    "classification, a number": functools.partial(
+        _pipeline, family="Roberta", head="ForSequenceClassification", num_labels=1,
+        problem_type="regression",
+    ),
+    "perplexity": functools.partial(_pipeline, family="GPT2", head="LMHeadModel"),
+    "fill-mask": functools.partial(_pipeline, family="Bert", head="ForMaskedLM"),
+    "fill-mask, byte-level": functools.partial(_pipeline, family="Roberta", head="ForMaskedLM"),
+    "token-classification": functools.partial(
+        _pipeline, family="Bert", head="ForTokenClassification",
+        id2label=dict(enumerate(("O", "B-PER", "I-PER", "B-LOC", "I-LOC"))),
+    ),
+    "token-classification, tokens": functools.partial(
+        _pipeline, family="DistilBert", head="ForTokenClassification", aggregation="none",
+    ),
+    "question-answering": functools.partial(_pipeline, family="Bert", head="ForQuestionAnswering"),
+    "question-answering, several answers": functools.partial(
+        _pipeline, family="Roberta", head="ForQuestionAnswering", top_k=3,
+        handle_impossible_answer=True,
+    ),
+}  # fmt: skip
+"""Task, and what is special -> what makes a pipeline of it."""
 
 GPTS = ("gpt", "gpt2", "transformer_xl", "xlm")
 """Families whose artifacts may have a causal language model."""
@@ -374,6 +432,7 @@ def parameters(sizes: Mapping[str, int], heads: Collection[str] = ("mlm", "nsp")
 def enlarged(record: Mapping[str, Any], card: Model) -> dict[str, Any]:
     """A copy of a small artifact's record that says it is the card's model."""
     changed = copy.deepcopy(dict(record))
+    assert not isinstance(card, PipelineCard)
     if not isinstance(card, EncoderCard):
         tokenizer = changed["tokenizer"]
         tokenizer |= {"kind": card.tokenizer, "model_type": card.model_type}
@@ -410,7 +469,7 @@ def enlarged(record: Mapping[str, Any], card: Model) -> dict[str, Any]:
         rows = changed["tensors"]
         changed["tensors"] = [row for row in rows if "pooler" not in row["variable"]]
     vocabulary = built["vocab_size"]
-    changed["tokenizer"] |= {
+    changed["tokenizer"] = (changed["tokenizer"] or {}) | {
         "kind": KINDS_OF_TOKENIZERS.get(card.preprocessor, "wordpiece"),
         "vocab_size": vocabulary,
         "do_lower_case": card.casing == "uncased",
@@ -423,3 +482,18 @@ def enlarged(record: Mapping[str, Any], card: Model) -> dict[str, Any]:
         **{name: {"inputs": {}, "outputs": {}} for name in changed["heads"]},
     }
     return changed
+
+
+def enlarged_pipeline(
+    record: Mapping[str, Any], card: PipelineCard, catalogue: Catalogue
+) -> dict[str, Any]:
+    """A copy of a small pipeline's record that says it is the card's model."""
+    encoder = catalogue.encoders[card.encoder]
+    text = catalogue.preprocessors[encoder.preprocessor]
+    held = enlarged(record["encoder"], encoder)
+    del held["tensors"]  # of which the small model may lack the pooler
+    return {
+        **copy.deepcopy(dict(record)),
+        "encoder": held,
+        "preprocessor": enlarged(record["preprocessor"], text),
+    }

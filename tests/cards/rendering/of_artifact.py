@@ -8,10 +8,12 @@ from typing import Any
 
 import yaml
 
+from hubexport.pipelines.registry import tasks
 from tests.cards.material import PUBLISHER, write
 from tests.cards.rendering.exported import pre_trained, tag_for
 
 HANDLE, PREPROCESSOR = "somebody/tiny_bert", "somebody/tiny_preprocess"
+PIPELINE = "somebody/tiny_pipeline"
 
 
 def encoder_card(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,6 +59,28 @@ def preprocessor_card(pieces: int) -> dict[str, Any]:
         "tfhub": {"tasks": ["text-preprocessing"]},
         "hugging_face": {"pipeline_tag": "feature-extraction"},
     }
+
+
+def pipeline_cards(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of a pipeline, its encoder and its preprocessor."""
+    task, tokenizer = record["task"]["name"], record["preprocessor"]["tokenizer"]
+    lowers = tokenizer["settings"].get("lower_case", tokenizer["do_lower_case"])
+    casing = {"casing": "uncased" if lowers else "cased"}
+    pipeline = _common("pipeline", "tiny_pipeline") | {
+        "task": task,
+        "encoder": HANDLE,
+        "tfhub": {"tasks": list(tasks()[task].tfhub_tasks)},
+        "hugging_face": {"pipeline_tag": tasks()[task].pipeline_tags[0]},
+    }
+    del pipeline["languages"]
+    encoder = encoder_card(record["encoder"]) | casing
+    return [
+        pipeline,
+        encoder | {"licence": {"spdx": "Apache-2.0", "evidence": "https://example.org/tiny"}},
+        preprocessor_card(tokenizer["vocab_size"])
+        | casing
+        | {"tokenizer": tokenizer["kind"], "model_type": tokenizer["model_type"]},
+    ]
 
 
 def _common(kind: str, name: str) -> dict[str, Any]:

@@ -11,14 +11,15 @@ from markdown_it import MarkdownIt
 
 from hubexport.cards.allowed import LICENCES
 from hubexport.cards.loading import Catalogue
+from hubexport.cards.parts import Licence
 from hubexport.cards.rendering.formats import FORMATS, Files
-from hubexport.cards.schema import Card
+from hubexport.cards.schema import Card, Model
 from hubexport.validation.record_entries import summary
 from hubexport.validation.report import Report
 from hubexport.validation.results import at_most, judge, not_run
 from tests.cards.rendering.programs import ADDRESSES
 
-KINDS = ("encoder", "preprocessor")
+KINDS = ("encoder", "preprocessor", "pipeline")
 # As values: cards may speak of unknown words.
 NOTHING = re.compile(
     r"\bNone\b|[Uu]ndefined|\{\{|\}\}|\bN/A\b|\bTBD\b|\bnan\b|[|:(-] ?[Uu]nknown ?(?:[|.),]|$)",
@@ -50,7 +51,8 @@ def validation(device: str = "cpu") -> dict[str, Any]:
 
 def cards(catalogue: Catalogue, kinds: tuple[str, ...]) -> list[Card]:
     tables: tuple[Mapping[str, Card], ...] = (
-        catalogue.encoders, catalogue.preprocessors, catalogue.collections, catalogue.publishers,
+        catalogue.encoders, catalogue.preprocessors, catalogue.pipelines, catalogue.collections,
+        catalogue.publishers,
     )  # fmt: skip
     found = [card for table in tables for card in table.values() if card.kind in kinds]
     members = {card.publisher for card in [*catalogue.encoders.values()]}
@@ -61,9 +63,14 @@ def cards(catalogue: Catalogue, kinds: tuple[str, ...]) -> list[Card]:
     ]
 
 
-def refused(name: str, card: Card) -> bool:
+def licence_of(card: Card, catalogue: Catalogue) -> Licence | None:
+    """Of a model; None where none is stated."""
+    return catalogue.source(card).licence if isinstance(card, Model) else None
+
+
+def refused(name: str, card: Card, catalogue: Catalogue) -> bool:
     """Whether the format has no page of the model: Kaggle wants a licence that it knows."""
-    licence = getattr(card, "licence", None)
+    licence = licence_of(card, catalogue)
     return name == "kaggle" and (licence is None or LICENCES[licence.spdx].kaggle is None)
 
 
@@ -72,7 +79,7 @@ def rendered(
 ) -> Iterator[tuple[Card, Files]]:
     form = FORMATS[name]
     for card in cards(catalogue, form.kinds):
-        if not refused(name, card):
+        if not refused(name, card, catalogue):
             yield card, form.page(card, catalogue, records, ADDRESSES)
 
 

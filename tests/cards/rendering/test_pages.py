@@ -34,6 +34,7 @@ from tests.cards.rendering.pages import (
     NOTHING,
     cards,
     empty,
+    licence_of,
     lines_of_tables,
     markdown,
     refused,
@@ -73,13 +74,15 @@ def rendered_once(catalogue: Catalogue, records: Mapping[str, Any]) -> Pages:
 
 @pytest.mark.parametrize("exported", EXPORTED)
 @pytest.mark.parametrize("name", FORMATS)
-def test_checkers_find_nothing(name: str, exported: bool, rendered_once: Pages) -> None:
+def test_checkers_find_nothing(
+    name: str, exported: bool, rendered_once: Pages, catalogue: Catalogue
+) -> None:
     pages = rendered_once(name, exported)
     assert len(pages) > 50
     for card, files in pages:
         for found in findings(name, card, files):
             allowed = found.severity == "warning" and found.message in WARNINGS
-            unlicensed = getattr(card, "licence", None) is None
+            unlicensed = licence_of(card, catalogue) is None
             known = found.severity == "note" or (allowed and unlicensed)
             assert known, (card.handle, found.render(name))
 
@@ -119,7 +122,7 @@ def test_tables_are_tables(name: str, rendered_once: Pages) -> None:
 def test_licences_that_kaggle_does_not_know(
     catalogue: Catalogue, records: Mapping[str, Any]
 ) -> None:
-    without = [card for card in cards(catalogue, KINDS) if refused("kaggle", card)]
+    without = [card for card in cards(catalogue, KINDS) if refused("kaggle", card, catalogue)]
     assert without
     for card in without:
         with pytest.raises(HubexportError, match="licence"):

@@ -26,10 +26,13 @@ HOSTILE = (
     "Two $x$ and \\ and &lt; and ${PATH} stay.", "Ten " + "x" * 190 + " ends.",
     "<b>Bold</b> is it.",
 )  # fmt: skip
-TABLES = ("encoders", "preprocessors", "collections", "publishers", "papers", "datasets")
+TABLES = (
+    "encoders", "preprocessors", "pipelines", "collections", "publishers", "papers", "datasets",
+)  # fmt: skip
 CHOSEN = (
     ("encoder", BERT), ("encoder", "huggingface/bert-base-german-cased"),
     ("preprocessor", "tensorflow/bert_en_uncased_preprocess"),
+    ("pipeline", "sentence-transformers/all-MiniLM-L6-v2-embedding"),
     ("collection", "tensorflow/small_bert"), ("publisher", "tensorflow"),
 )  # fmt: skip
 HOSTILE_BIBTEX = "@misc{{x, title={{{}}}}}\n```\n# No heading\n<script>\n"

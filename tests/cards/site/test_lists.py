@@ -28,7 +28,9 @@ def summaries() -> dict[str, Summary]:
 
 def alone(card: object, record: dict[str, object] | None = None) -> Summary:
     """The summary of an encoder in a catalogue that has no other."""
-    catalogue = dataclasses.replace(material.catalogue(), encoders={card.handle: card})  # type: ignore[attr-defined]
+    catalogue = dataclasses.replace(
+        material.catalogue(), encoders={card.handle: card}, pipelines={}
+    )  # type: ignore[attr-defined]
     records = {card.handle: record} if record else {}  # type: ignore[attr-defined]
     found = summarize(catalogue, records)
     return next(each for each in found if each.card is card)
@@ -37,7 +39,19 @@ def alone(card: object, record: dict[str, object] | None = None) -> Summary:
 class TestSummaries:
     def test_every_model_has_one(self) -> None:
         catalogue = material.catalogue()
-        assert set(summaries()) == {*catalogue.encoders, *catalogue.preprocessors}
+        models = (catalogue.encoders, catalogue.preprocessors, catalogue.pipelines)
+        assert set(summaries()) == {handle for table in models for handle in table}
+
+    def test_a_pipeline_has_the_sizes_of_its_encoder(self) -> None:
+        catalogue = material.catalogue()
+        handle, card = next(iter(catalogue.pipelines.items()))
+        encoder = catalogue.encoders[card.encoder]
+        by_card = {each.card.handle: each for each in summarize(catalogue, {})}[handle]
+        assert (by_card.source, by_card.families) == (encoder, (encoder.family,))
+        assert by_card.layers == encoder.architecture.num_hidden_layers and by_card.stated
+        records = {handle: {"encoder": material.record(4, 256)}}
+        by_record = {each.card.handle: each for each in summarize(catalogue, records)}[handle]
+        assert (by_record.layers, by_record.hidden, by_record.stated) == (4, 256, False)
 
     def test_the_record_comes_before_the_card(self) -> None:
         card = material.encoder(
@@ -78,7 +92,7 @@ class TestSummaries:
 
     def test_encoders_come_first_the_small_before_the_large(self) -> None:
         found = [each.card.kind for each in summarize(material.catalogue(), {})]
-        assert found == sorted(found)
+        assert found == sorted(found, key=["encoder", "preprocessor", "pipeline"].index)
         small = [
             (each.layers, each.hidden)
             for each in summarize(material.catalogue(), {})
@@ -93,6 +107,7 @@ class TestFacets:
         facets = {facet.key: facet for facet in facets_of(listed)}
         assert list(facets) == [
             "kind",
+            "task",
             "family",
             "language",
             "casing",

@@ -44,14 +44,15 @@ def render(catalogue: Catalogue, records: Any = None, body: Any = material.body)
 
 def only(card: Any, **changes: Any) -> Catalogue:
     """A catalogue of one encoder, beside the preprocessors."""
-    catalogue = dataclasses.replace(material.catalogue(), encoders={card.handle: card})
+    encoders = {card.handle: card}
+    catalogue = dataclasses.replace(material.catalogue(), encoders=encoders, pipelines={})
     return dataclasses.replace(catalogue, **changes)
 
 
 class TestWhole:
     def test_every_card_has_its_page(self) -> None:
         catalogue = material.catalogue()
-        tables = (catalogue.encoders, catalogue.preprocessors)
+        tables = (catalogue.encoders, catalogue.preprocessors, catalogue.pipelines)
         others = (catalogue.collections, catalogue.publishers)
         cards = [card for table in (*tables, *others) for card in table.values()]
         assert set(material.site()) == {INDEX, STYLE, SCRIPT, *map(page_path, cards)}
@@ -107,7 +108,7 @@ class TestDeterminism:
 
     def test_the_order_of_cards_and_records_does_not_matter(self) -> None:
         catalogue = material.catalogue()
-        names = ("encoders", "preprocessors", "collections", "publishers")
+        names = ("encoders", "preprocessors", "pipelines", "collections", "publishers")
         turned = {name: dict(reversed(getattr(catalogue, name).items())) for name in names}
         records = dict(reversed(material.records().items()))
         other = render(dataclasses.replace(catalogue, **turned), records)
@@ -247,15 +248,12 @@ def test_publishers_have_their_models_and_collections() -> None:
     catalogue = material.catalogue()
     for card in catalogue.publishers.values():
         links = {target(page_path(card), link)[0] for link in pages()[page_path(card)].links}
-        tables = (catalogue.encoders, catalogue.preprocessors, catalogue.collections)
-        own = [each for table in tables for each in table.values()]
+        own = [*catalogue.models, *catalogue.collections.values()]
         assert {page_path(each) for each in own if each.publisher == card.publisher} <= links
 
 
 def test_the_index_lists_every_model_without_any_script() -> None:
     text = material.site()[INDEX]
-    assert text.count("data-search=") == len(material.catalogue().encoders) + len(
-        material.catalogue().preprocessors
-    )
+    assert text.count("data-search=") == len(material.catalogue().models)
     assert not re.search(r'<li class="card"[^>]*\shidden[\s>]', text)
     assert re.search(r'<form class="search"[^>]*hidden>', text)

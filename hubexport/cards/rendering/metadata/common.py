@@ -7,19 +7,21 @@ from typing import Any
 
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Dataset, DataUse
-from hubexport.cards.schema import EncoderCard, Model
+from hubexport.cards.schema import EncoderCard, Model, PipelineCard, PreprocessorCard
 
 
 def fine_tunable(card: Model, record: Mapping[str, Any] | None) -> bool:
-    """Whether an artifact is for training, too: an encoder's record says; preprocessors never are.
+    """Whether an artifact is for training, too: its record says; preprocessors never are.
 
-    Without a record an encoder is, since the exporter makes all of its variables trainable, and
+    Without a record it is, since the exporter makes all variables of encoders trainable, and
     float32 unless it is told otherwise.
     """
-    root = ((record or {}).get("saved_model") or {}).get("root") or {}
-    stored = ((record or {}).get("architecture") or {}).get("variable_dtype", "float32")
+    record = record or {}
+    root = (record.get("saved_model") or {}).get("root") or {}
+    encoder = (record.get("encoder") or {}) if isinstance(card, PipelineCard) else record
+    stored = (encoder.get("architecture") or {}).get("variable_dtype", "float32")
     trainable = stored == "float32" and root.get("trainable_variables", 1) > 0
-    return isinstance(card, EncoderCard) and trainable
+    return not isinstance(card, PreprocessorCard) and trainable
 
 
 def distinct(texts: Iterable[str | None]) -> list[str]:
@@ -30,5 +32,6 @@ def distinct(texts: Iterable[str | None]) -> list[str]:
 def data_of(card: Model, catalogue: Catalogue) -> list[Dataset]:
     """What the weights were trained on, or the vocabulary was made from."""
     uses: tuple[DataUse, ...]
-    uses = card.training_data if isinstance(card, EncoderCard) else card.vocabulary_data
+    source = catalogue.source(card)
+    uses = source.training_data if isinstance(source, EncoderCard) else source.vocabulary_data
     return [catalogue.datasets[use.dataset] for use in uses]

@@ -15,11 +15,13 @@ from hubexport.cards.loading import Catalogue
 from hubexport.cards.parts import Licence
 from hubexport.cards.rendering.metadata.common import data_of, distinct
 from hubexport.cards.rendering.metadata.model_index import model_index
+from hubexport.cards.rendering.metadata.widget import widget
 from hubexport.cards.schema import (
     Card,
     CollectionCard,
     EncoderCard,
     Model,
+    PipelineCard,
     PreprocessorCard,
     PublisherCard,
 )
@@ -37,10 +39,11 @@ def front_matter(card: Card, record: Mapping[str, Any] | None, catalogue: Catalo
 
     Args:
       card: what the page is about; that of a publisher is the page of an organisation.
-      record: of the artifact; the Hub has no key for what it says.
+      record: of the artifact; the Hub has a key for a pipeline's example only.
       catalogue: where data sets are, the encoder that another was made of, and members.
     """
-    values = {key: value for key, value in _values(card, catalogue).items() if value is not None}
+    found = {**_values(card, catalogue), "widget": widget(card, record or {})}
+    values = {key: value for key, value in found.items() if value is not None}
     text = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=sys.maxsize)
     return f"---\n{text}---\n"
 
@@ -91,12 +94,27 @@ def _(card: PreprocessorCard, catalogue: Catalogue) -> _Values:
 
 
 @_values.register
+def _(card: PipelineCard, catalogue: Catalogue) -> _Values:
+    """Results are those of the encoder's card, if this one has none."""
+    encoder = catalogue.encoders[card.encoder]
+    family = encoder.family.replace("_", "-")
+    results = card.evaluation or encoder.evaluation
+    own = card.hugging_face.base_model
+    return {
+        **_model(card, catalogue, [*card.hugging_face.tags, family]),
+        **({"base_model": own} if own else _base_of_encoder(encoder, catalogue)),
+        "model-index": model_index(card.title, results, catalogue.datasets) or None,
+    }
+
+
+@_values.register
 def _(card: CollectionCard, catalogue: Catalogue) -> _Values:
     """What members have in common; languages are those of all."""
     members = catalogue.members(card.handle)
-    languages = distinct(language for member in members for language in member.languages)
+    sources = [catalogue.source(member) for member in members]
+    languages = distinct(language for source in sources for language in source.languages)
     tags = [set(member.hugging_face.tags) for member in members]
-    licences = {member.licence and member.licence.spdx: member.licence for member in members}
+    licences = {each.licence and each.licence.spdx: each.licence for each in sources}
     return {
         "model_name": card.title,
         "language": languages or None,
@@ -115,8 +133,8 @@ def _(card: PublisherCard, catalogue: Catalogue) -> _Values:
 def _model(card: Model, catalogue: Catalogue, tags: Any) -> _Values:
     return {
         "model_name": card.title,
-        "language": distinct(card.languages),
-        **_licence(card.licence),
+        "language": distinct(catalogue.source(card).languages),
+        **_licence(catalogue.source(card).licence),
         "library_name": LIBRARY,
         "pipeline_tag": card.hugging_face.pipeline_tag,
         "tags": distinct(tags) or None,

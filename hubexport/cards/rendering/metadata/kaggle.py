@@ -39,8 +39,10 @@ def model_metadata(card: Model, catalogue: Catalogue, description: str) -> dict[
         # People decide when it is seen; to publish by mistake cannot be undone.
         isPrivate=True,
         description=description,
-        publishTime=_first_day(variations),
-        provenanceSources="\n".join(distinct(each.origin.release for each in variations)),
+        publishTime=_first_day(variations, catalogue),
+        provenanceSources="\n".join(
+            distinct(catalogue.source(each).origin.release for each in variations)
+        ),
     )
 
 
@@ -70,7 +72,7 @@ def instance_metadata(
         framework=card.kaggle.framework,
         overview=overview or None,
         usage=usage or None,
-        licenseName=_licence(card),
+        licenseName=_licence(card, catalogue),
         fineTunable=fine_tunable(card, record),
         trainingData=distinct(each.title for each in data_of(card, catalogue)) or None,
         **_lineage(card, catalogue),
@@ -106,27 +108,28 @@ def _subject(variations: list[Model], catalogue: Catalogue) -> Model | Collectio
     return min(shared, key=lambda each: len(catalogue.members(each.handle)), default=first)
 
 
-def _first_day(variations: list[Model]) -> str | None:
+def _first_day(variations: list[Model], catalogue: Catalogue) -> str | None:
     """The day of the first release, as far as all are known."""
-    days = [each.origin.released_on for each in variations]
+    days = [catalogue.source(each).origin.released_on for each in variations]
     return None if None in days else min(filter(None, days))
 
 
-def _licence(card: Model) -> str:
-    if card.licence is None:
+def _licence(card: Model, catalogue: Catalogue) -> str:
+    licence = catalogue.source(card).licence
+    if licence is None:
         raise HubexportError(
             "Kaggle asks for a model's licence, and the card states none",
             [("model", card.handle)],
             "add `licence` with `spdx` and `evidence` to the card, or leave the model off Kaggle.",
         )
-    name = LICENCES[card.licence.spdx].kaggle
+    name = LICENCES[licence.spdx].kaggle
     if name is None:
         raise HubexportError(
             "Kaggle has no name for the model's licence",
             [
                 ("model", card.handle),
-                ("licence", card.licence.spdx),
-                ("stated at", card.licence.evidence),
+                ("licence", licence.spdx),
+                ("stated at", licence.evidence),
             ],
             "leave the model off Kaggle, or add Kaggle's name to the table of licences, if it has "
             "one by now.",
@@ -139,10 +142,11 @@ def _lineage(card: Model, catalogue: Catalogue) -> dict[str, str]:
 
     All variants are external ones: Kaggle takes its own models as bases only once they are there.
     """
-    if not isinstance(card, EncoderCard):
+    source = catalogue.source(card)
+    if not isinstance(source, EncoderCard):
         return {}
-    if card.derived_from is None:
+    if source.derived_from is None:
         return {"modelInstanceType": "BaseModel"}
-    origin = catalogue.encoders[card.derived_from.handle].origin
+    origin = catalogue.encoders[source.derived_from.handle].origin
     url = next(iter(origin.checkpoints), origin.release)
     return {"modelInstanceType": "ExternalVariant", "externalBaseModelUrl": url}

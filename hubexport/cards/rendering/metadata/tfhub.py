@@ -17,6 +17,8 @@ from hubexport.cards.schema import (
     Card,
     CollectionCard,
     EncoderCard,
+    Model,
+    PipelineCard,
     PreprocessorCard,
     PublisherCard,
 )
@@ -48,7 +50,7 @@ def head(card: Card, record: Record, catalogue: Catalogue, asset_path: str | Non
         "".join(f"<!-- {key}: {value} -->\n" for key, value in _lines(card, record, catalogue)),
         _icon(card),
     ]
-    if asset_path is not None and isinstance(card, EncoderCard | PreprocessorCard):
+    if asset_path is not None and isinstance(card, Model):
         blocks[1] = f"<!-- asset-path: {_address(asset_path, card)} -->\n{blocks[1]}"
     return "".join(f"{block}\n" for block in blocks if block)
 
@@ -61,7 +63,8 @@ def _title(card: Card) -> str:
 
 @_title.register(EncoderCard)
 @_title.register(PreprocessorCard)
-def _(card: EncoderCard | PreprocessorCard) -> str:
+@_title.register(PipelineCard)
+def _(card: Model) -> str:
     return f"# Module {card.handle}/{card.version}"
 
 
@@ -86,15 +89,17 @@ def _lines(card: Card, record: Record, catalogue: Catalogue) -> Lines:
 
 @_lines.register(EncoderCard)
 @_lines.register(PreprocessorCard)
-def _(card: EncoderCard | PreprocessorCard, record: Record, catalogue: Catalogue) -> Lines:
-    asked = card.tfhub
-    licence = LICENCES[card.licence.spdx].tfhub if card.licence else None
+@_lines.register(PipelineCard)
+def _(card: Model, record: Record, catalogue: Catalogue) -> Lines:
+    source, asked = catalogue.source(card), card.tfhub
+    licence = LICENCES[source.licence.spdx].tfhub if source.licence else None
     yield from _each("task", asked.tasks)
     yield "fine-tunable", str(fine_tunable(card, record)).lower()
     yield "format", FORMAT
-    yield from _each("network-architecture", [asked.network_architecture])
-    yield from _each("dataset", asked.datasets)
-    yield from _each("language", asked.languages)
+    network = asked.network_architecture or source.tfhub.network_architecture
+    yield from _each("network-architecture", [network])
+    yield from _each("dataset", asked.datasets or source.tfhub.datasets)
+    yield from _each("language", asked.languages or source.tfhub.languages)
     yield from _each("license", [licence])
     yield from _each("colab", [asked.colab])
 

@@ -7,13 +7,15 @@ import functools
 from typing import Any
 
 from hubexport.cards.loading import Catalogue, load_catalogue
-from hubexport.cards.schema import Card, EncoderCard, Model, PreprocessorCard
+from hubexport.cards.parts import Licence
+from hubexport.cards.schema import Card, EncoderCard, Model, PipelineCard, PreprocessorCard
 from tests.cards.material import MODEL_CARDS
 
 ARCHIVE = "https://storage.example.org/models/bert_1.tar.gz"
 BODY = "## Models\n\n[one](https://tfhub.dev/tensorflow/bert/1)\n"
 TINY = "tensorflow/small_bert/bert_en_uncased_L-2_H-128_A-2"
 PREPROCESSOR = "tensorflow/bert_en_uncased_preprocess"
+PIPELINE = "huggingface/roberta-large-mnli-classification"
 TUNED = "huggingface/roberta-large-mnli"
 MODIFIED_MIT = "huggingface/gpt2"
 UNLICENSED = "tensorflow/lambert_en_uncased_L-24_H-1024_A-16"
@@ -41,7 +43,7 @@ def catalogue() -> Catalogue:
 
 
 def models() -> list[Model]:
-    return [*catalogue().encoders.values(), *catalogue().preprocessors.values()]
+    return catalogue().models
 
 
 def cards() -> list[Card]:
@@ -55,14 +57,24 @@ def one_of_each() -> list[Card]:
     return [
         found.encoders[TINY],
         found.preprocessors[PREPROCESSOR],
+        found.pipelines[PIPELINE],
         found.collections["tensorflow/bert"],
         found.publishers["tensorflow"],
     ]
 
 
+def licence(card: Model) -> Licence | None:
+    """Of the weights, or of the vocabulary."""
+    return catalogue().source(card).licence
+
+
 def record(card: Card, trainable: int = 7) -> dict[str, Any] | None:
     """What an artifact's record says that metadata depend on; None where there are no artifacts."""
-    kinds: dict[type[Any], int] = {EncoderCard: trainable, PreprocessorCard: 0}
+    kinds: dict[type[Any], int] = {
+        EncoderCard: trainable,
+        PreprocessorCard: 0,
+        PipelineCard: trainable,
+    }
     if type(card) not in kinds:
         return None
     root = {"variables": 7, "trainable_variables": kinds[type(card)]}

@@ -23,6 +23,7 @@ from tests.cards.rendering.metadata.material import (
     cards,
     catalogue,
     edited,
+    licence,
     models,
     one_of_each,
     record,
@@ -50,7 +51,7 @@ def findings(card: Card, known: Any = None) -> list[tuple[str, str]]:
 def test_every_model_is_as_the_hub_wants_it(made: Any) -> None:
     for card in models():
         missing = [("warning", "the card has no license, by which people find models")]
-        wanted = [] if card.licence else missing
+        wanted = [] if licence(card) else missing
         assert findings(card, made(card)) == wanted, card.handle
 
 
@@ -109,7 +110,8 @@ def test_what_is_not_known_is_not_there() -> None:
 def test_a_model_in_another_format_is_in_none_of_the_hubs_relations() -> None:
     for card in models():
         found = values(card)
-        assert found.get("base_model") == card.hugging_face.base_model
+        base_model = catalogue().source(card).hugging_face.base_model
+        assert found.get("base_model") == base_model
         assert "base_model_relation" not in found
 
 

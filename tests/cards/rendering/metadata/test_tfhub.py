@@ -18,6 +18,7 @@ from tests.cards.rendering.metadata.material import (
     BODY,
     HOSTILE,
     MODIFIED_MIT,
+    PIPELINE,
     PREPROCESSOR,
     TINY,
     UNLICENSED,
@@ -79,6 +80,12 @@ def test_head_of_an_encoder() -> None:
         (catalogue().encoders[TINY], {}, "true"),
         (catalogue().encoders[TINY], record(catalogue().encoders[TINY]), "true"),
         (catalogue().encoders[TINY], record(catalogue().encoders[TINY], trainable=0), "false"),
+        (catalogue().pipelines[PIPELINE], record(catalogue().pipelines[PIPELINE]), "true"),
+        (
+            catalogue().pipelines[PIPELINE],
+            {"encoder": {"architecture": {"variable_dtype": "bfloat16"}}},
+            "false",
+        ),
         (catalogue().preprocessors[PREPROCESSOR], None, "false"),
         (
             catalogue().preprocessors[PREPROCESSOR],
@@ -100,7 +107,7 @@ def test_without_an_archive_only_its_line_is_missing() -> None:
         assert "asset-path" in found.message
 
 
-@pytest.mark.parametrize("card", one_of_each()[2:], ids=lambda card: card.kind)
+@pytest.mark.parametrize("card", one_of_each()[3:], ids=lambda card: card.kind)
 def test_only_models_have_archives(card: Card) -> None:
     assert page(card) == page(card, archive=None)
 
