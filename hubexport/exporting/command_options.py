@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hubexport.paths import PathLike
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class CommandOptions:
-    """Attributes:
+    """A base of dataclasses, which have the fields.
 
-    COMMAND: of hubexport, that takes them as flags.
-    PATHS: those that name files or directories to read.
-    OF_THE_RUN: what the artifact does not depend on.
-    export_path: where it is to be.
+    Attributes:
+      COMMAND: of hubexport, that takes them as flags.
+      PATHS: those that name files or directories to read.
+      OF_THE_RUN: what the artifact does not depend on.
+      export_path: where it is to be.
     """
 
     COMMAND: ClassVar[str]

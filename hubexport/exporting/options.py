@@ -29,6 +29,7 @@ class EncoderOptions(CommandOptions):
     )  # fmt: skip
 
     checkpoint: PathLike
+    export_path: PathLike
     bert_config: PathLike | None = None
     encoder_config: PathLike | None = None
     family: str | None = None

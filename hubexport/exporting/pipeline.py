@@ -152,7 +152,7 @@ def _of_artifacts(options: PipelineOptions) -> _Plan:
         raise UsageError(
             "the preprocessor does not tell where tokens are",
             [("--preprocessor", str(options.preprocessor)), ("task", task.name)],
-            "export it with --tokenize_with_offsets.",
+            "export it with `hubexport preprocessor --tokenize_with_offsets`.",
         )
     return _Plan(task, length)
 

@@ -37,6 +37,7 @@ class PipelineOptions(CommandOptions):
     PATHS: ClassVar[tuple[str, ...]] = ("checkpoint", "tokenizer", "encoder", "preprocessor")
     OF_THE_RUN: ClassVar[tuple[str, ...]] = ("export_path", "overwrite", "show_progress")
 
+    export_path: PathLike
     checkpoint: PathLike | None = None
     tokenizer: PathLike | None = None
     do_lower_case: bool | None = None

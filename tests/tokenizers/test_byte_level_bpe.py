@@ -5,6 +5,7 @@ import inspect
 import json
 import random
 import textwrap
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,23 @@ def test_offsets_are_those_of_the_reference_in_ascii():
     for text, row_starts, row_limits in zip(texts, starts.to_list(), limits.to_list(), strict=True):
         expected = reference.encode(text).offsets
         assert list(zip(row_starts, row_limits, strict=True)) == expected
+
+
+@pytest.mark.parametrize("add_prefix_space", [False, True])
+def test_words_are_those_of_the_reference(add_prefix_space):
+    definition = define(model(add_prefix_space=add_prefix_space), LITERALS)
+    reference = kind.hugging_face_tokenizer(
+        model(add_prefix_space=add_prefix_space), definition.added_tokens
+    )
+    tokenizer = with_specials(definition)
+    texts = [*DIFFICULT, *code_chunks(), *generated(1000, words=LITERALS)]
+    flat = tokenizer.tokenize_with_offsets(tf.constant(texts))
+    in_words = tokenizer.words_with_offsets(tf.constant(texts))
+    for one, other in zip(flat, in_words, strict=True):
+        assert one.to_list() == other.merge_dims(1, 2).to_list()
+    for text, words in zip(texts, in_words[0].to_list(), strict=True):
+        expected = [len(list(group)) for _, group in groupby(reference.encode(text).word_ids)]
+        assert [len(word) for word in words if word] == expected, text
 
 
 def test_detokenize_is_the_references_decode():

@@ -181,6 +181,18 @@ def test_as_the_library_runs_them(tmp_path, options):
         expected = processor.encode(text, return_type="proto").pieces
         assert begins == [piece.begin for piece in expected], text
         assert ends == [piece.end for piece in expected], text
+    in_words = made.words_with_offsets(tf.constant(strings))
+    for one, other in zip((ids, starts, limits), in_words, strict=True):
+        assert one.to_list() == other.merge_dims(1, 2).to_list()
+    for text, words in zip(strings, in_words[0].to_list(), strict=True):
+        pieces = processor.encode(text, return_type="proto").pieces
+        # Of an unknown piece, what space was before it tells its text, if that is a usual one.
+        begins = [
+            piece.piece.startswith("\u2581")
+            and (piece.id != processor.unk_id() or text.encode()[piece.begin :][:1] == b" ")
+            for piece in pieces[1:]
+        ]
+        assert sum(begins) + bool(pieces) == len(words), text
 
 
 def test_detokenize(unigram):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from hubexport.tokenizers.graph.ragged import rows_of_values, without_words
 from hubexport.tokenizers.graph.special_tokens import valid_utf8
+from hubexport.tokenizers.graph.text_bytes import all_bytes, begins_of
 
 _SPACE = 0x20
 
@@ -20,9 +21,8 @@ class TextBytes:
     """
 
     def __init__(self, texts: tf.Tensor):
-        data = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)  # [N]
-        lengths = tf.cast(tf.strings.length(texts), tf.int64)
-        self.begins = tf.cumsum(lengths, exclusive=True)  # [B]
+        data = all_bytes(texts)  # [N]
+        self.begins = begins_of(texts)  # [B]
         end = tf.size(data, tf.int64)
         is_first = tf.not_equal(tf.bitwise.bitwise_and(data, 0xC0), 0x80)
         # Of characters the first bytes, and what is behind the last one.

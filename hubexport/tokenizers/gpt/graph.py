@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_text as text
 
 from hubexport.tokenizers.bpe.merges import END_OF_WORD, Merge
+from hubexport.tokenizers.graph.text_bytes import all_bytes, begins_of
 from hubexport.tokenizers.graph.unique_words import tokenize_unique
 from hubexport.tokenizers.sentencepiece.graph import WholeSentencePiece
 from hubexport.tokenizers.tables import bert_characters
@@ -82,16 +83,16 @@ class GPT(tf.Module):
         lengths = tf.gather(self._lengths, pieces.flat_values)
         # Characters are counted through the batch: its words are all that is not a space.
         ends = tf.cumsum(lengths)
-        data = _all_bytes(normalized)
+        data = all_bytes(normalized)
         positions = tf.where((data != ord(" ")) & (data & 0xC0 != 0x80))[:, 0]
-        begins = _begins(normalized)
+        begins = begins_of(normalized)
         rows = tf.searchsorted(begins, positions, "right", tf.int64) - 1
         # The byte of its text that each character comes from.
         origins = tf.gather(source.row_splits, rows) + positions - tf.gather(begins, rows)
         origins = tf.cast(tf.gather(source.values, origins), tf.int64)
         starts, last = tf.gather(origins, ends - lengths), tf.gather(origins, ends - 1)
         first_byte = tf.gather(
-            _all_bytes(texts), tf.gather(_begins(texts), tf.gather(rows, ends - 1)) + last
+            all_bytes(texts), tf.gather(begins_of(texts), tf.gather(rows, ends - 1)) + last
         )
         width = tf.add_n([tf.cast(first_byte >= lead, tf.int64) for lead in (0, 0xC0, 0xE0, 0xF0)])
         return (
@@ -127,16 +128,6 @@ class GPT(tf.Module):
 
     def _with_ids(self, pieces: tf.RaggedTensor) -> tf.RaggedTensor:
         return pieces.with_flat_values(tf.gather(self._ids, pieces.flat_values))
-
-
-def _all_bytes(texts: tf.Tensor) -> tf.Tensor:
-    """string [batch] -> uint8 [bytes of all of them]."""
-    return tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
-
-
-def _begins(texts: tf.Tensor) -> tf.Tensor:
-    """string [batch] -> int64 [batch], the place of each among the bytes of all."""
-    return tf.cumsum(tf.cast(tf.strings.length(texts), tf.int64), exclusive=True)
 
 
 @functools.cache

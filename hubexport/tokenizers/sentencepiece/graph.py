@@ -12,6 +12,7 @@ import tensorflow_text as text
 from tensorflow_text.python.ops.sentencepiece_tokenizer import gen_sentencepiece_tokenizer as ops
 
 from hubexport.tokenizers.graph.ragged import rows_of_values, without_words
+from hubexport.tokenizers.graph.text_bytes import all_bytes, begins_of
 from hubexport.tokenizers.graph.unique_words import tokenize_unique
 from hubexport.tokenizers.sentencepiece.per_word import PerWord
 from hubexport.tokenizers.tables.normalizer import build_normalizer
@@ -86,9 +87,12 @@ class WholeSentencePiece(tf.Module):
         """As `tokenize_with_offsets`, [batch, (words), (pieces)]: a space begins a word."""
         tokens = self.tokenize_with_offsets(texts)
         ids, splits = tokens[0].values, tokens[0].row_splits
+        rows = rows_of_values(splits)
         pieces = ops.sentencepiece_id_to_string_op(self._model.resource_handle, ids)
         begins = tf.equal(tf.strings.substr(pieces, 0, len(WORD.encode())), WORD)
-        rows = rows_of_values(splits)
+        # Of an unknown piece the text alone tells.
+        places = tf.gather(begins_of(texts), rows) + tokens[1].values
+        begins |= tf.equal(tf.gather(tf.concat([all_bytes(texts), [0]], axis=0), places), ord(" "))
         begins |= tf.equal(tf.range(tf.size(ids, tf.int64)), tf.gather(splits, rows))
         words = tf.concat([tf.where(begins)[:, 0], splits[-1:]], axis=0)
         batch = tf.searchsorted(words, splits, out_type=tf.int64)

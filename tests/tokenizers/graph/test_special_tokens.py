@@ -11,8 +11,8 @@ from hubexport.tokenizers.definition import AddedToken
 tf = pytest.importorskip("tensorflow")
 
 from hubexport.tokenizers.graph import special_tokens  # noqa: E402
+from hubexport.tokenizers.graph.ragged import without_words  # noqa: E402
 from hubexport.tokenizers.graph.special_tokens import SpecialTokensInText  # noqa: E402
-from hubexport.tokenizers.graph.unique_words import without_words  # noqa: E402
 
 # One is the beginning, the middle or the end of another; some are regular expressions.
 LITERALS = (
