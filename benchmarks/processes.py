@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,45 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{output.decode('utf-8', 'replace')[-3000:]}")
     return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+class Worker:
+    """A process that answers requests, JSON on a line each, once it has said that it is ready.
+
+    Raises:
+      RuntimeError: it ends.
+    """
+
+    def __init__(self, command: Sequence[str]):
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._answer()
+
+    def ask(self, request: Any) -> Any:
+        """Its answer."""
+        assert self._process.stdin is not None
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends it."""
+        self._process.kill()
+        self._process.wait()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a contender ended with status {self._process.wait()}")
+        return json.loads(line)
+
+
+def work(answer: Callable[[Any], Any]) -> None:
+    """What a `Worker` runs, when it has loaded what it needs."""
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
 
 
 def alternate(commands: Mapping[str, Callable[[], Run]], runs: int) -> dict[str, list[Run]]:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from processes import Worker, machine, work
 
 PIPELINE, SKIP, COMPUTE, PEER = "pipeline", "skip", "compute", "sentence-transformers"
 KINDS = ("questions", "sentences", "paragraphs")
@@ -135,43 +136,21 @@ CONTENDERS: Mapping[str, Callable[..., Embed]] = {
 def contender(name: str, arguments: Sequence[str]) -> None:
     """Answers each list of texts: once a file of embeddings, then seconds."""
     embed = CONTENDERS[name](*arguments)
-    print(json.dumps("ready"), flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
+
+    def answer(request: Mapping[str, Any]) -> float:
         started = time.perf_counter()
         vectors = embed(request["texts"])
         seconds = time.perf_counter() - started
-        if request["save"]:
+        if "save" in request:
             np.save(request["save"], vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-        print(json.dumps(seconds), flush=True)
+        return seconds
+
+    work(answer)
 
 
-class Process:
+def worker(name: str, arguments: Sequence[str]) -> Worker:
     """A contender in a process of its own."""
-
-    def __init__(self, name: str, arguments: Sequence[str]):
-        command = [sys.executable, __file__, f"--contender={name}", *arguments]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._answer()
-
-    def seconds(self, texts: Sequence[str], save: str = "") -> float:
-        """What embedding all texts takes."""
-        assert self._process.stdin is not None
-        print(json.dumps({"texts": texts, "save": save}), file=self._process.stdin, flush=True)
-        return float(self._answer())
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"a contender ended with status {self._process.wait()}")
-        return json.loads(line)
+    return Worker([sys.executable, __file__, f"--contender={name}", *arguments])
 
 
 def export_onnx(model: str, out: str) -> None:
@@ -199,22 +178,22 @@ def export_onnx(model: str, out: str) -> None:
     )  # fmt: skip
 
 
-def prepared(model: Path, work: Path) -> dict[str, list[str]]:
+def prepared(model: Path, place: Path) -> dict[str, list[str]]:
     """Exports everything; contender -> its arguments."""
     hubexport = [sys.executable, "-m", "hubexport"]
-    preprocessor, network = work / "preprocessor", work / "network.onnx"
+    preprocessor, network = place / "preprocessor", place / "network.onnx"
     quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL}
     subprocess.run(
         [*hubexport, "preprocessor", f"--tokenizer={model}", f"--export_path={preprocessor}"],
         **quiet,
     )
     flags = [f"--checkpoint={model}", f"--max_seq_length={TOKENS}", f"--batch_size={BATCH}"]
-    subprocess.run([*hubexport, "pipeline", *flags, f"--export_path={work / PIPELINE}"], **quiet)
-    found = {PIPELINE: [str(work / PIPELINE)]}
+    subprocess.run([*hubexport, "pipeline", *flags, f"--export_path={place / PIPELINE}"], **quiet)
+    found = {PIPELINE: [str(place / PIPELINE)]}
     for padding in (SKIP, COMPUTE):
         flags = [f"--checkpoint={model}", f"--padding={padding}", "--heads=none"]
-        subprocess.run([*hubexport, "encoder", *flags, f"--export_path={work / padding}"], **quiet)
-        found[padding] = [str(work / padding), str(preprocessor)]
+        subprocess.run([*hubexport, "encoder", *flags, f"--export_path={place / padding}"], **quiet)
+        found[padding] = [str(place / padding), str(preprocessor)]
     subprocess.run(
         [sys.executable, __file__, "--onnx", str(model), str(network)],
         stderr=subprocess.DEVNULL, **quiet,
@@ -224,7 +203,7 @@ def prepared(model: Path, work: Path) -> dict[str, list[str]]:
 
 
 def measured(
-    processes: Mapping[str, Process], texts: Sequence[str], turns: int, work: Path
+    processes: Mapping[str, Worker], texts: Sequence[str], turns: int, directory: Path
 ) -> dict[str, list[float]]:
     """Seconds of every turn, A B C A B C ...; embeddings are compared first.
 
@@ -233,15 +212,15 @@ def measured(
     """
     vectors = {}
     for name, process in processes.items():
-        process.seconds(texts, str(work / "vectors.npy"))
-        vectors[name] = np.load(work / "vectors.npy")
+        process.ask({"texts": texts, "save": str(directory / "vectors.npy")})
+        vectors[name] = np.load(directory / "vectors.npy")
     for name, value in vectors.items():
         if (apart := float(np.abs(value - vectors[PEER]).max())) > CLOSE:
             raise RuntimeError(f"{name} gives other embeddings than {PEER}: {apart:.1e} apart")
     found: dict[str, list[float]] = {name: [] for name in processes}
     for _ in range(turns):
         for name, process in processes.items():
-            found[name].append(process.seconds(texts))
+            found[name].append(process.ask({"texts": texts}))
     return found
 
 
@@ -264,8 +243,6 @@ def main() -> None:
     if sys.argv[1:2] == ["--onnx"]:
         export_onnx(*sys.argv[2:])
         return
-    from processes import machine
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("texts", type=Path)
@@ -277,16 +254,16 @@ def main() -> None:
     arguments = parser.parse_args()
     without = arguments.without.split(",")
     with tempfile.TemporaryDirectory(prefix="hubexport-benchmark-") as directory:
-        work = Path(directory)
-        commands = prepared(arguments.model.absolute(), work)
+        place = Path(directory)
+        commands = prepared(arguments.model.absolute(), place)
         names = [name for name in CONTENDERS if name not in without]
         rows = [f"| texts | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
-        processes: dict[str, Process] = {}
+        processes: dict[str, Worker] = {}
         try:
-            processes |= {name: Process(name, commands[name]) for name in names}
+            processes |= {name: worker(name, commands[name]) for name in names}
             for kind in arguments.kinds.split(","):
                 texts = read_texts(arguments.texts, kind, arguments.count)
-                found = measured(processes, texts, arguments.turns, work)
+                found = measured(processes, texts, arguments.turns, place)
                 rows.append(row(kind, mean_tokens(arguments.model, texts), found, len(texts)))
                 print(rows[-1], flush=True)
         finally:

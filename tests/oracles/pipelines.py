@@ -64,11 +64,23 @@ def _gpt2(directory: Path) -> Any:
     return made
 
 
+def _unigram(directory: Path) -> Any:
+    trained = tokenizers.SentencePieceUnigramTokenizer()
+    trained.train_from_iterator(_TRAINED_ON, vocab_size=300, unk_token="<unk>", show_progress=False)
+    pieces = json.loads(trained.to_str())["model"]["vocab"]
+    vocabulary = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")]
+    vocabulary += [(piece, score) for piece, score in pieces
+                   if piece != "<unk>" and "\0" not in piece]  # fmt: skip
+    vocabulary += [("<mask>", 0.0)]
+    return transformers.XLMRobertaTokenizer(vocab=vocabulary, model_max_length=LENGTH)
+
+
 TOKENIZERS: Mapping[str, Any] = {
     "Bert": _wordpiece,
     "DistilBert": _wordpiece,
     "Roberta": lambda path: _byte_level(path, transformers.RobertaTokenizer, _ROBERTA),
     "GPT2": _gpt2,
+    "XLMRoberta": _unigram,
 }
 """Family, as transformers' classes are called -> what makes a tokenizer of files in a directory."""
 

@@ -21,7 +21,7 @@ pytest.importorskip("sentence_transformers")
 
 CLOSE = 1e-5
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "X-Y")
-FAMILIES = ("Bert", "Roberta", "GPT2")
+FAMILIES = ("Bert", "Roberta", "XLMRoberta", "GPT2")
 STRIDES = (0, 20)
 
 Entity = tuple[str, int, int]

@@ -190,7 +190,6 @@ def _(
             "scores_rounded_to": GRANULE,
         },
         "differences": DIFFERENCES,
-        "no_offsets": "text is normalized and cut into words before the model sees it",
     }
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_text as text
+
+# The op behind `text.regex_split_with_offsets`, whose Python wrapper adds Assert nodes.
+from tensorflow_text.python.ops.regex_split_ops import gen_regex_split_ops as regex
 
 # The ops behind `text.SentencepieceTokenizer`, which would store the model twice.
 from tensorflow_text.python.ops.sentencepiece_tokenizer import gen_sentencepiece_tokenizer as ops
@@ -16,7 +19,11 @@ from hubexport.tokenizers.graph.text_bytes import all_bytes, begins_of
 from hubexport.tokenizers.graph.unique_words import tokenize_unique
 from hubexport.tokenizers.sentencepiece.per_word import PerWord
 from hubexport.tokenizers.tables.normalizer import build_normalizer
-from hubexport.tokenizers.tables.sentencepiece_normalization import WORD
+from hubexport.tokenizers.tables.sentencepiece_normalization import WORD, unit_pattern
+
+_QUOTES = ("``|''", '"')
+"""What becomes a quotation mark, where that is a setting."""
+_ZERO = b"\xff"  # not a byte of UTF-8
 
 
 class SentencePieceResource(tf.saved_model.experimental.TrackableResource):
@@ -123,6 +130,7 @@ class ExactSentencePiece(tf.Module):
         self._model = SentencePieceResource(settings.serialized)
         self._table = _normalizer(settings.normalization.table)
         self._clusters = settings.normalization.clusters
+        self._unit = unit_pattern(self._clusters is not None, _QUOTES[0] * settings.quotes)
         if self._clusters:
             self._before = _normalizer(self._clusters.before) if self._clusters.before else None
             self._after = _normalizer(self._clusters.after)
@@ -131,6 +139,45 @@ class ExactSentencePiece(tf.Module):
         """string [batch] -> int32 [batch, (pieces)]."""
         words = tf.strings.split(self._normalize(texts))
         return without_words(tokenize_unique(words, self._tokenize_words))
+
+    def tokenize_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Ids with the bytes of the text that each stands for.
+
+        A piece reaches from its first character to its last one, without the space before it; one
+        for the space alone has the character behind it. What a character became, as "fi" of a
+        ligature, all has the whole of it; marks that are a part of what it became have no place.
+
+        Args:
+          texts: string [batch].
+
+        Returns:
+          ids int32, first byte int64, byte after the last int64: [batch, (pieces)] each.
+        """
+        ids, starts, limits = self.words_with_offsets(texts)
+        return without_words(ids), without_words(starts), without_words(limits)
+
+    def words_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """As `tokenize_with_offsets`, [batch, (words), (pieces)]."""
+        words = tf.strings.split(self._normalize(texts))
+        distinct, index = tf.unique(words.values)
+        ids, begins, ends = (tf.gather(each, index) for each in self._spelled(distinct))
+        # Words are all of a normalized text that is not a space: its bytes are counted through.
+        word = rows_of_values(ids.row_splits)
+        splits = tf.cast(words.row_splits, tf.int64)
+        row = tf.gather(rows_of_values(splits), word)  # of each piece
+        until = tf.cumsum(_bytes(words.values))
+        until = tf.concat([[0], until], axis=0)
+        before = tf.gather(until, word) - tf.gather(tf.gather(until, splits), row)
+        units = self._units(texts)
+        starts = tf.gather(units.begins, units.at(row, begins.values + before))
+        last = tf.maximum(ends.values, begins.values + 1) - 1
+        limits = tf.gather(units.ends, units.at(row, last + before))
+        ids = words.with_values(ids).with_row_splits_dtype(tf.int64)
+        return ids, ids.with_flat_values(starts), ids.with_flat_values(limits)
 
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
         """int32 [batch, (pieces)] -> string [batch]: pieces one behind the other.
@@ -148,15 +195,48 @@ class ExactSentencePiece(tf.Module):
 
     def _tokenize_words(self, words: tf.Tensor) -> tf.RaggedTensor:
         """string [words] -> int32 [words, (pieces)]."""
-        if self._settings.prefix:
-            has_prefix = tf.equal(tf.strings.substr(words, 0, len(WORD.encode())), WORD)
-            words = tf.where(has_prefix, words, tf.strings.join([WORD, words]))
         ids, splits = ops.sentencepiece_tokenize_op(
-            self._model.resource_handle, words, **_options(), return_nbest=False
+            self._model.resource_handle, self._prefixed(words), **_options(), return_nbest=False
         )
+        ids, splits = self._one_for_each_run(splits, ids)
+        return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+
+    def _spelled(self, words: tf.Tensor) -> list[tf.RaggedTensor]:
+        """As `_tokenize_words`, and int64 [words, (pieces)] the first byte of each piece in the
+        word, and the one behind its last."""
+        prefixed = self._prefixed(words)
+        added = tf.cast(tf.strings.length(prefixed) - tf.strings.length(words), tf.int64)
+        ids, splits, starts, limits = ops.sentencepiece_tokenize_with_offsets_op(
+            self._model.resource_handle, prefixed, **_options()
+        )
+        splits = tf.cast(splits, tf.int64)
+        added = tf.gather(added, rows_of_values(splits))
+        starts, limits = (
+            tf.maximum(tf.cast(each, tf.int64) - added, 0) for each in (starts, limits)
+        )
+        *parts, splits = self._one_for_each_run(splits, ids, starts, limits)
+        return [tf.RaggedTensor.from_row_splits(p, splits, validate=False) for p in parts]
+
+    def _prefixed(self, words: tf.Tensor) -> tf.Tensor:
+        """Words as the model has them."""
+        if not self._settings.prefix:
+            return words
+        has_prefix = tf.equal(tf.strings.substr(words, 0, len(WORD.encode())), WORD)
+        return tf.where(has_prefix, words, tf.strings.join([WORD, words]))
+
+    def _one_for_each_run(
+        self, splits: tf.Tensor, ids: tf.Tensor, *spans: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Pieces with one unknown in the place of several of a word: ids, spans, and splits.
+
+        Args:
+          splits: int64 [W + 1], each word's share of the pieces.
+          ids: int32 [P].
+          *spans: starts and limits int64 [P], or nothing.
+        """
         is_unknown = tf.equal(ids, self._settings.unknown_character_id)
 
-        def one_for_each_run() -> list[tf.Tensor]:
+        def joined() -> list[tf.Tensor]:
             replaced = tf.where(is_unknown, self._settings.unknown_id, ids)
             unknown = tf.equal(replaced, self._settings.unknown_id)
             # Whether the piece in front is unknown and of the same word.
@@ -165,16 +245,84 @@ class ExactSentencePiece(tf.Module):
             again &= tf.range(tf.size(ids, tf.int64)) > starts
             keep = ~(unknown & again)
             kept = tf.concat([[0], tf.cumsum(tf.cast(keep, tf.int64))], axis=0)
-            return [tf.boolean_mask(replaced, keep), tf.gather(kept, splits)]
+            left = [tf.boolean_mask(replaced, keep)]
+            if spans:
+                begins, ends = spans
+                left += [
+                    tf.boolean_mask(begins, keep),
+                    tf.math.segment_max(ends, tf.cumsum(tf.cast(keep, tf.int64)) - 1),
+                ]
+            return [*left, tf.gather(kept, splits)]
 
-        ids, splits = tf.cond(tf.reduce_any(is_unknown), one_for_each_run, lambda: [ids, splits])
-        return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+        found: list[tf.Tensor] = tf.cond(
+            tf.reduce_any(is_unknown), joined, lambda: [ids, *spans, splits]
+        )
+        return found
+
+    def _units(self, texts: tf.Tensor) -> _Units:
+        """What characters of texts, string [batch], become.
+
+        Of a cluster that is not treated character by character, what it becomes is dealt out as by
+        `tokenizers`: each character one, and the last one the rest.
+        """
+        # The op would stop at byte 0, which nothing extends.
+        texts = tf.strings.regex_replace(texts, r"\x00", _ZERO)
+        found = regex.regex_split_with_offsets(texts, self._unit, self._unit)
+        clusters, of_text = tf.unique(found.tokens)
+        clusters = tf.where(tf.equal(clusters, _ZERO), b"\x00", clusters)
+        split = tf.strings.unicode_split(clusters, "UTF-8")  # [clusters, (characters)]
+        characters, index = tf.unique(split.values)
+        alone = split.with_values(tf.gather(self._without_quotes(characters), index))
+        whole = self._without_quotes(clusters)
+        row = rows_of_values(split.row_splits)
+        is_alone = tf.gather(tf.equal(tf.strings.reduce_join(alone, axis=-1), whole), row)
+        lengths = tf.where(
+            is_alone, _visible(alone.values), self._dealt_out(clusters, whole, split)
+        )
+        # Of all characters of the texts:
+        lengths = tf.gather(split.with_values(lengths), of_text)
+        sizes = tf.gather(split.with_values(_bytes(split.values)), of_text).values
+        cluster = rows_of_values(lengths.row_splits)
+        behind = tf.cumsum(sizes)
+        before = tf.gather(tf.concat([[0], behind], axis=0), lengths.row_splits)
+        ends = tf.gather(found.begin_offsets, cluster) + behind - tf.gather(before, cluster)
+        until = tf.concat([[0], tf.cumsum(lengths.values)], axis=0)
+        splits = tf.gather(lengths.row_splits, found.row_splits)
+        return _Units(ends - sizes, ends, until, splits)
+
+    def _dealt_out(
+        self, clusters: tf.Tensor, whole: tf.Tensor, split: tf.RaggedTensor
+    ) -> tf.Tensor:
+        """int64 [characters]: how many bytes of what a cluster becomes belong to each.
+
+        Args:
+          clusters: string [D].
+          whole: string [D], what they become.
+          split: string [D, (characters)].
+        """
+        made = tf.strings.unicode_split(whole, "UTF-8")
+        row = rows_of_values(made.row_splits)
+        number = tf.range(tf.size(row, tf.int64)) - tf.gather(made.row_splits, row)
+        last = tf.gather(split.row_lengths() - 1, row)
+        if self._settings.quotes:  # of two, the second one is it
+            is_quote = tf.strings.regex_full_match(clusters, f"(?:{_QUOTES[0]}).*")
+            number += tf.cast(tf.gather(is_quote, row), tf.int64)
+        if self._clusters:  # of what the model's own map makes one, all is
+            is_short = tf.strings.regex_full_match(whole, f"(?s).*{self._clusters.short}.*")
+            number = tf.where(tf.gather(is_short, row), 0, number)
+        character = tf.gather(split.row_splits, row) + tf.minimum(number, last)
+        count = tf.size(split.values, tf.int64)
+        return tf.math.unsorted_segment_sum(_visible(made.values), character, count)
+
+    def _without_quotes(self, texts: tf.Tensor) -> tf.Tensor:
+        """Texts [N] as they are normalized, but for what is done at the end of a whole text."""
+        if self._settings.quotes:
+            texts = tf.strings.regex_replace(texts, *_QUOTES)
+        return self._replace_characters(texts)
 
     def _normalize(self, texts: tf.Tensor) -> tf.Tensor:
         """Text in which ASCII spaces end words, and no other white space is."""
-        if self._settings.quotes:
-            texts = tf.strings.regex_replace(texts, "``|''", '"')
-        texts = self._replace_characters(texts)
+        texts = self._without_quotes(texts)
         if not self._settings.split:
             if self._settings.trailing_space:
                 return tf.strings.regex_replace(texts, " +$", " " + WORD)
@@ -195,6 +343,43 @@ class ExactSentencePiece(tf.Module):
 
         found = tf.reduce_any(tf.strings.regex_full_match(texts, clusters.present))
         return tf.cond(found, whole_clusters, lambda: self._table.normalize(texts))
+
+
+def _bytes(texts: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.strings.length(texts), tf.int64)
+
+
+def _visible(texts: tf.Tensor) -> tf.Tensor:
+    """int64 [N]: bytes without spaces."""
+    return _bytes(tf.strings.regex_replace(texts, " ", ""))
+
+
+class _Units(NamedTuple):
+    """The characters of texts.
+
+    Attributes:
+      begins, ends: int64 [U], bytes of the text.
+      until: int64 [U + 1], how many normalized bytes, spaces left out, are before each.
+      splits: int64 [batch + 1], each text's share of them.
+    """
+
+    begins: tf.Tensor
+    ends: tf.Tensor
+    until: tf.Tensor
+    splits: tf.Tensor
+
+    def at(self, row: tf.Tensor, byte: tf.Tensor) -> tf.Tensor:
+        """int64 [P]: the character of a byte of a normalized text, spaces left out.
+
+        What a text has at its end without a character of its own counts with the last one.
+
+        Args:
+          row: int64 [P], the number of the text.
+          byte: int64 [P].
+        """
+        byte += tf.gather(self.until, tf.gather(self.splits, row))
+        unit = tf.searchsorted(self.until, byte, "right", tf.int64) - 1
+        return tf.minimum(unit, tf.gather(self.splits, row + 1) - 1)
 
 
 def _normalizer(table: Mapping[int, str]) -> text.FastBertNormalizer:

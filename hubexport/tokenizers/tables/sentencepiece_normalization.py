@@ -37,12 +37,14 @@ class Clusters:
       before: code point -> replacement; the first step.
       steps: (pattern, replacement), one after the other.
       after: code point -> replacement; the last step.
+      short: the mark behind what the character map of the model makes one character.
     """
 
     present: str
     before: Mapping[int, str]
     steps: tuple[tuple[str, str], ...]
     after: Mapping[int, str]
+    short: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +135,7 @@ def normalization(
     if rules.steps:
         end, short, inside, _ = marks
         after = table({}) | dict.fromkeys(map(ord, (end, inside)), "")
-        clusters = Clusters(rules.present, before, rules.steps, after)
+        clusters = Clusters(rules.present, before, rules.steps, after, short)
         charsmap |= {key + short: final(value) for key, value in rules.pairs.items()}
         charsmap |= {short: ""}
         charsmap |= {c: final(c) for c in kept.intersection(singles)}
@@ -243,6 +245,24 @@ def _cluster_rules(
         alternatives = [f"[{re2_class(head)}][{re2_class(tail)}]" for head, tail in present]
     alternatives.append(f"[{end}{short}{inside}]")
     return _Rules(f"(?s).*(?:{'|'.join(alternatives)}).*", tuple(steps), pairs)
+
+
+def unit_pattern(clusters: bool, others: str = "") -> str:
+    """A group that matches parts of a text that are normalized whatever is around them.
+
+    Also a byte that is not UTF-8.
+
+    Args:
+      clusters: whether a part is a character with those that extend it.
+      others: a pattern of what else is one part.
+    """
+    characters = sentencepiece_characters()
+    one = "(?s:.)"
+    if clusters:
+        extending = re2_class(characters.extending)
+        one = f"[{re2_class(characters.prepended)}]*{one}[{extending}]*"
+        others = f"(?:{others})[{extending}]*" if others else ""
+    return f"({others}|{one}|\\C)" if others else f"({one}|\\C)"
 
 
 def _pattern(keys: Iterable[str]) -> str:
