@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -155,21 +156,30 @@ class Embedding(Task):
         steps = _steps(self.sentence, variables)
         default = self.sentence.default_prompt if self.sentence else None
         prompts = {_ITSELF: self.prompts[default] if default else "", **self.prompts}
-        functions = {name: self._function(parts, steps, prompt) for name, prompt in prompts.items()}
+        left_out = {prompt: self._left_out(parts, prompt) for prompt in prompts.values()}
+        by_count = {n: self._function(parts, steps, n) for n in sorted(set(left_out.values()))}
+        functions = {
+            name: dataclasses.replace(by_count[left_out[prompt]], prompt=prompt)
+            for name, prompt in prompts.items()
+        }
         return Built(functions, [*parts.encoder.variables, *variables])
 
+    def _left_out(self, parts: Parts, prompt: str) -> int:
+        """How many tokens of a prompt are not pooled."""
+        if self.sentence is None or self.sentence.include_prompt or not prompt:
+            return 0
+        return parts.length_of_prompt(prompt)
+
     def _function(
-        self, parts: Parts, steps: Sequence[Callable[[Any], Any]], prompt: str
+        self, parts: Parts, steps: Sequence[Callable[[Any], Any]], left_out: int
     ) -> Function:
+        """What gives the vectors of texts, but for so many tokens at their beginning."""
         import tensorflow as tf
 
         from hubexport.pipelines.graph.embedding import pooled
         from hubexport.pipelines.graph.function import TEXT, Batch, Function, Tensors
 
         sentence, dimension = self.sentence, self.dimension
-        left_out = 0
-        if sentence is not None and not sentence.include_prompt and prompt:
-            left_out = parts.length_of_prompt(prompt)
 
         def answer(batch: Batch) -> Tensors:
             outputs = parts.encode(batch)
@@ -182,7 +192,7 @@ class Embedding(Task):
             return {_OUTPUT: vector[:, :dimension]}
 
         outputs = {_OUTPUT: tf.TensorSpec([dimension], tf.float32)}
-        return Function((TEXT,), outputs, answer, prompt)
+        return Function((TEXT,), outputs, answer)
 
 
 def _pooling(found: Found) -> tuple[tuple[str, ...], bool]:

@@ -28,17 +28,14 @@ class Batches:
     def __call__(
         self, texts: Sequence[tf.Tensor], function: Function, training: bool
     ) -> dict[str, Any]:
-        """The function's outputs [B, ...] for texts [B] each.
+        """The function's outputs [B, ...] for texts [B] each, without its prompt.
 
         A batch of training is computed at once: what is kept for gradients is, too.
         """
-        first, *others = texts
-        if function.prompt:
-            first = tf.strings.join([function.prompt, first])
         if function.rows is None:
-            segments = [self.parts.tokenize(text) for text in (first, *others)]
+            segments = [self.parts.tokenize(text) for text in texts]
             return self._of_rows(segments, function, training)
-        rows = function.rows([first, *others])
+        rows = function.rows(texts)
         return rows.answers(self._of_rows(rows.segments, function, training))
 
     def _of_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from hubexport.pipelines.graph.batches import Batches
 from hubexport.pipelines.graph.function import Built, Function, Parts
-from hubexport.tokenizers.graph.preprocessor import OTHER_TEXTS, as_batch
+from hubexport.tokenizers.graph.preprocessor import as_batch
 
 
 def pipeline_root(
@@ -22,7 +23,7 @@ def pipeline_root(
     or a dict where there are several outputs. Each function has a signature of its own name, and
     the first is `serving_default`, too.
     """
-    traces = {name: _traces(batches, each) for name, each in built.functions.items()}
+    traces = _traces(batches, built)
     by_count: dict[int, str] = {}
     for name, function in built.functions.items():
         by_count.setdefault(len(function.texts), name)
@@ -34,10 +35,10 @@ def pipeline_root(
 
     root_call = tf.function(call, autograph=False)
     for count in by_count:
-        specs = _specs(("text",) * count)
-        for takes in [specs[0], *OTHER_TEXTS] if count == 1 else [specs]:
-            for training in (False, True):
-                root_call.get_concrete_function(takes, training=training)
+        # Of any rank, since each trace takes time to load: what `as_batch` cannot take fails there.
+        specs = [tf.TensorSpec(None, tf.string, name="text")] * count
+        for training in (False, True):
+            root_call.get_concrete_function(specs[0] if count == 1 else specs, training=training)
     root = tf.train.Checkpoint()
     root.__call__ = root_call
     root.encoder, root.preprocessor = parts.encoder, parts.preprocessor
@@ -51,19 +52,41 @@ def pipeline_root(
     return root, {"serving_default": next(iter(signatures.values())), **signatures}
 
 
-def _traces(batches: Batches, function: Function) -> dict[bool, Any]:
-    """By `training`, the one graph of a function that all calls of it share."""
+def _traces(batches: Batches, built: Built) -> dict[str, dict[bool, Any]]:
+    """By name and by `training`, the one graph of a function that all calls of it share.
 
-    def trace(training: bool) -> Any:
-        def run(*texts: tf.Tensor) -> dict[str, tf.Tensor]:
-            # Nothing checks what a signature is given.
-            rows = [as_batch(text) for text in texts]
-            outputs = batches(rows, function, training)
-            return {name: _of_texts(each, rows[0]) for name, each in outputs.items()}
+    Functions that differ by a prompt alone share all that is behind it.
+    """
+    plain: list[tuple[Function, dict[bool, Any]]] = []
 
-        return tf.function(run, input_signature=_specs(function.texts), autograph=False)
+    def traces(function: Function) -> dict[bool, Any]:
+        without = dataclasses.replace(function, prompt="")
+        found = next((made for each, made in plain if each == without), None)
+        if found is None:
+            found = {training: _trace(batches, without, training) for training in (False, True)}
+            plain.append((without, found))
+        if not function.prompt:
+            return found
+        return {training: _prompted(function, each) for training, each in found.items()}
 
-    return {training: trace(training) for training in (False, True)}
+    return {name: traces(function) for name, function in built.functions.items()}
+
+
+def _trace(batches: Batches, function: Function, training: bool) -> Any:
+    def run(*texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        # Nothing checks what a signature is given.
+        rows = [as_batch(text) for text in texts]
+        outputs = batches(rows, function, training)
+        return {name: _of_texts(each, rows[0]) for name, each in outputs.items()}
+
+    return tf.function(run, input_signature=_specs(function.texts), autograph=False)
+
+
+def _prompted(function: Function, traced: Any) -> Any:
+    def run(first: tf.Tensor, *others: tf.Tensor) -> Any:
+        return traced(tf.strings.join([function.prompt, first]), *others)
+
+    return tf.function(run, input_signature=_specs(function.texts), autograph=False)
 
 
 def _of_texts(output: tf.Tensor | tf.RaggedTensor, text: tf.Tensor) -> tf.Tensor:
