@@ -55,6 +55,12 @@ COMMANDS: tuple[tuple[str, str], ...] = (
         "default [16]",
     ),
     ("inspect preprocessor", "tensorflow_text"),
+    (
+        "pipeline --encoder=encoder --preprocessor=preprocessor --task=fill-mask --top_k=2 "
+        "--export_path=pipeline",
+        "fill-mask",
+    ),
+    ("run --saved_model=pipeline --input=texts.txt --output=masks.jsonl", "num_masks []"),
 )
 
 
@@ -136,19 +142,20 @@ def command_checks(work: Path) -> list[Check]:
         assert done.returncode == 1, done
         assert "not empty" in done.stderr and "hint:" in done.stderr, done.stderr
 
-    def wrote_two_artifacts() -> None:
+    def wrote_three_artifacts() -> None:
         found = {path.name for path in work.iterdir()} - {"checkpoint", "texts.txt", "vocab.txt"}
-        assert found == {"encoder", "preprocessor", "vectors.npy"}, found
+        expected = {"encoder", "preprocessor", "pipeline", "vectors.npy", "masks.jsonl"}
+        assert found == expected, found
 
     return [
         *((f"hubexport {line}", succeeds(line, expected)) for line, expected in COMMANDS),
         ("an export path that is not empty is refused", refuses_to_replace),
-        ("two artifacts, an array and nothing else were written", wrote_two_artifacts),
+        ("three artifacts, two files and nothing else were written", wrote_three_artifacts),
     ]
 
 
 def reload_checks(work: Path) -> list[Check]:
-    """What a user's program does with the two artifacts."""
+    """What a user's program does with the artifacts."""
     import numpy as np
     import tensorflow as tf
     import tensorflow_hub as hub
@@ -162,7 +169,7 @@ def reload_checks(work: Path) -> list[Check]:
         assert np.isfinite(tensor.numpy()).all(), "values that are not finite"
 
     def load() -> None:
-        for name in ("encoder", "preprocessor"):
+        for name in ("encoder", "preprocessor", "pipeline"):
             loaded[name] = tf.saved_model.load(str(work / name))
         assert "hubexport" not in sys.modules
 
@@ -185,6 +192,12 @@ def reload_checks(work: Path) -> list[Check]:
         inputs = {**loaded["inputs"], "masked_lm_positions": tf.ones([batch, 3], tf.int32)}
         check_shape(loaded["encoder"].mlm(inputs)["mlm_logits"], batch, 3, 50)
         check_shape(loaded["encoder"].nsp(loaded["inputs"])["nsp_logits"], batch, 2)
+
+    def answers() -> None:
+        found = loaded["pipeline"](tf.constant(["a [MASK] cab", "a", "[MASK][MASK]"]))
+        assert found["num_masks"].numpy().tolist() == [1, 0, 2], found
+        check_shape(found["scores"], batch, 2, 2)
+        assert found["tokens"].shape == (batch, 2, 2) and found["tokens"][0, 0, 0].numpy()
 
     def signatures() -> None:
         served = loaded["encoder"].signatures["serving_default"](**loaded["inputs"])
@@ -225,10 +238,11 @@ def reload_checks(work: Path) -> list[Check]:
         same(rows, loaded["inputs"]["input_word_ids"])
 
     return [
-        ("both load with tf.saved_model.load", load),
+        ("all load with tf.saved_model.load", load),
         ("text -> preprocessor", preprocess),
         ("preprocessor -> encoder", encode),
         ("encoder.mlm and encoder.nsp", heads),
+        ("a pipeline fills masks", answers),
         ("signatures give the same", signatures),
         ("hub.KerasLayer gives the same", keras_layers),
         ("HubLayer gives the same, and is trained", keras_3_trains),
