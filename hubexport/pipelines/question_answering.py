@@ -21,8 +21,7 @@ LARGEST_DEFAULT_STRIDE = 128
 class QuestionAnswering(Task):
     """The parts of a context that answer a question; see `Task`.
 
-    Contexts that are too long are computed in windows, and a question is cut where there would be
-    no room for them.
+    Contexts that are too long are computed in windows; questions that are too long are cut.
     """
 
     name: ClassVar[str] = "question-answering"

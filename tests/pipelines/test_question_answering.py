@@ -107,6 +107,23 @@ def test_what_transformers_refuses(exported: tuple[str, Path, Path]) -> None:
         loaded([tf.constant(["a", "b", "c"]), tf.constant(["a"])])
 
 
+def test_long_questions_do_not_multiply_windows(exported: tuple[str, Path, Path]) -> None:
+    """Each window would have one token more than those before it."""
+    from hubexport.pipelines.graph.function import Parts
+    from hubexport.pipelines.graph.spans import LONGEST_QUESTION, AnswerRows, Spans
+
+    path = exported[2]
+    loaded = tf.saved_model.load(str(path))
+    tokenizer = hubexport.load_record(path)["preprocessor"]["tokenizer"]
+    parts = Parts(loaded.encoder, loaded.preprocessor, tokenizer, 384)
+    rows = AnswerRows(parts, Spans(1, 128, 15, False), *(tf.constant(["a cat " * 900]),) * 2)
+    question, context = (segment.row_lengths().numpy() for segment in rows.segments)
+    assert set(question) == {LONGEST_QUESTION}
+    tokens = sum(context) - 128 * (len(context) - 1)
+    room = parts.room(2) - LONGEST_QUESTION
+    assert tokens >= 1800 and len(context) == -(-(tokens - 128) // (room - 128))
+
+
 def test_the_record_is_described(exported: tuple[str, Path, Path]) -> None:
     record = hubexport.load_record(exported[2])
     assert record["task"]["name"] == "question-answering"  # by what the model has a head for

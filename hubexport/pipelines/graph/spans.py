@@ -17,6 +17,9 @@ from hubexport.pipelines.graph.function import Batch, Parts, Rows, Tensors
 from hubexport.pipelines.graph.tokens import Windows, tokens_of
 from hubexport.tokenizers.graph.ragged import rows_of_values
 
+LONGEST_QUESTION = 64
+"""Tokens, as of transformers' `max_question_len`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Spans:
@@ -114,9 +117,11 @@ class AnswerRows(Rows):
 
     def __init__(self, parts: Parts, spans: Spans, question: tf.Tensor, context: tf.Tensor):
         self._spans, self._tokens = spans, tokens_of(parts.preprocessor, context)
-        # At least one token more of the context than windows have in common.
+        # At least one token more of the context than windows have in common; of a long
+        # question there would be as many windows as the context has tokens.
         room = parts.room(2)
-        questions = parts.tokenize(question)[:, : room - spans.stride - 1]
+        longest = min(LONGEST_QUESTION, room - spans.stride - 1)
+        questions = parts.tokenize(question)[:, :longest]
         lengths = questions.row_lengths()
         # Not Sub alone, which would broadcast one question over many contexts.
         rooms = room - tf.add_n([lengths, tf.zeros_like(self._tokens.ids.row_lengths())])
