@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.pipelines.registry import register
-from hubexport.pipelines.task import Found, Task, TaskOptions, lacking_head
+from hubexport.pipelines.task import Found, HeadTask, TaskOptions
 
 if TYPE_CHECKING:
     from hubexport.pipelines.graph.function import Built, Parts
-
-_HEAD = "classifier"
 
 
 def scores_function(problem_type: str | None, classes: int) -> str:
@@ -29,32 +27,25 @@ def scores_function(problem_type: str | None, classes: int) -> str:
 
 
 @register
-class Classification(Task):
+class Classification(HeadTask):
     """All classes of a text, the likeliest first; see `Task`."""
 
+    head: ClassVar[str] = "classifier"
     name: ClassVar[str] = "classification"
     purpose: ClassVar[str] = "all labels of each text, the likeliest first, and their scores"
     tfhub_tasks: ClassVar[tuple[str, ...]] = ("text-classification",)
     pipeline_tags: ClassVar[tuple[str, ...]] = ("text-classification", "zero-shot-classification")
     example_size: ClassVar[int | None] = 5
 
-    @classmethod
-    def lacking(cls, found: Found) -> str:
-        return lacking_head(found, _HEAD)
-
-    @classmethod
-    def is_declared(cls, found: Found) -> bool:
-        return _HEAD in found.heads
-
     def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
-        head = found.heads[_HEAD]
+        head = found.heads[self.head]
         classes: int = head["outputs"]["classifier_logits"]["shape"][-1]
         # What transformers calls classes without names.
         self.labels: list[str] = head["labels"] or [f"LABEL_{i}" for i in range(classes)]
         self.function = scores_function(head["problem_type"], classes)
 
     def record(self) -> dict[str, Any]:
-        return {"head": _HEAD, "labels": self.labels, "function": self.function}
+        return {"head": self.head, "labels": self.labels, "function": self.function}
 
     def example(self, tokenizer: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
         return {
@@ -82,7 +73,7 @@ class Classification(Task):
         scores_of, names = to_scores[self.function], self.labels
 
         def answer(batch: Batch) -> Tensors:
-            scores = scores_of(parts.predict(_HEAD, batch)["classifier_logits"])
+            scores = scores_of(parts.predict(self.head, batch)["classifier_logits"])
             # Stable: of equal scores the first class comes first, as by Python's sort.
             ranked = tf.argsort(scores, direction="DESCENDING", stable=True)
             return {
@@ -96,5 +87,5 @@ class Classification(Task):
             "classify": Function((TEXT,), outputs, answer),
             "classify_pairs": Function((TEXT, TEXT_PAIR), outputs, answer),
         }
-        variables = list(getattr(parts.encoder, _HEAD).variables)
+        variables = list(getattr(parts.encoder, self.head).variables)
         return Built(functions, variables, {"labels": constant(names)})

@@ -7,36 +7,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.errors import UsageError
 from hubexport.pipelines.registry import register
-from hubexport.pipelines.task import Found, Task, TaskOptions, lacking_head
+from hubexport.pipelines.task import Found, HeadTask, TaskOptions
 
 if TYPE_CHECKING:
     from hubexport.pipelines.graph.function import Built, Parts
 
-_HEAD = "mlm"
 DEFAULT_TOP_K = 5
 
 
 @register
-class FillMask(Task):
+class FillMask(HeadTask):
     """The likeliest pieces for each mask of a text; see `Task`.
 
     Masks beyond the longest text are cut off with it.
     """
 
+    head: ClassVar[str] = "mlm"
     name: ClassVar[str] = "fill-mask"
     purpose: ClassVar[str] = "the likeliest pieces for each mask in a text, and their scores"
     tfhub_tasks: ClassVar[tuple[str, ...]] = ("text-language-model",)
     pipeline_tags: ClassVar[tuple[str, ...]] = ("fill-mask",)
     takes: ClassVar[tuple[str, ...]] = ("top_k",)
     needs_pieces: ClassVar[bool] = True
-
-    @classmethod
-    def lacking(cls, found: Found) -> str:
-        return lacking_head(found, _HEAD)
-
-    @classmethod
-    def is_declared(cls, found: Found) -> bool:
-        return _HEAD in found.heads
 
     def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
         self.vocab_size: int = found.encoder["architecture"]["vocab_size"]
@@ -52,7 +44,7 @@ class FillMask(Task):
         return "" if "mask_id" in tokenizer["special_tokens"] else "a piece for masks"
 
     def record(self) -> dict[str, Any]:
-        return {"head": _HEAD, "top_k": self.top_k}
+        return {"head": self.head, "top_k": self.top_k}
 
     def example(self, tokenizer: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
         mask = tokenizer["special_tokens"]["mask_id"]["piece"]
@@ -69,7 +61,7 @@ class FillMask(Task):
         from hubexport.pipelines.graph.function import TEXT, Batch, Built, Function, Tensors
         from hubexport.pipelines.graph.pieces import pieces_of
 
-        head, top_k = getattr(parts.encoder, _HEAD), self.top_k
+        head, top_k = getattr(parts.encoder, self.head), self.top_k
         mask_id = parts.special_ids["mask_id"]
         pieces = pieces_of(parts.preprocessor, self.vocab_size)
 
@@ -83,7 +75,7 @@ class FillMask(Task):
             columns = tf.maximum(masks.bounding_shape(axis=1), 1)
             positions = masks.to_tensor(shape=tf.stack([masks.nrows(), columns]))
             positions = tf.cast(positions, tf.int32)
-            logits = parts.predict(_HEAD, batch, masked_lm_positions=positions)["mlm_logits"]
+            logits = parts.predict(self.head, batch, masked_lm_positions=positions)["mlm_logits"]
             scores = tf.nn.softmax(tf.gather_nd(logits, _places(masks)))  # [masks, V]
             best = tf.math.top_k(scores, top_k)
             return {

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubexport.pipelines.packing import Packing
 from hubexport.pipelines.registry import register
-from hubexport.pipelines.task import Found, Task, TaskOptions, check_stride, lacking_head
+from hubexport.pipelines.task import Found, HeadTask, TaskOptions, check_stride
 
 if TYPE_CHECKING:
     from hubexport.pipelines.graph.function import Built, Parts
 
-_HEAD = "qa"
 DEFAULT_TOP_K, DEFAULT_ANSWER_LENGTH = 1, 15
 LARGEST_DEFAULT_STRIDE = 128
 
 
 @register
-class QuestionAnswering(Task):
+class QuestionAnswering(HeadTask):
     """The parts of a context that answer a question; see `Task`.
 
     Contexts that are too long are computed in windows; questions that are too long are cut.
     """
 
+    head: ClassVar[str] = "qa"
     name: ClassVar[str] = "question-answering"
     purpose: ClassVar[str] = "the answers to a question in a text, their scores and where they are"
     tfhub_tasks: ClassVar[tuple[str, ...]] = ("text-question-answering",)
@@ -34,14 +34,6 @@ class QuestionAnswering(Task):
     longest: ClassVar[int | None] = 384
     needs_offsets: ClassVar[bool] = True
     chooses: ClassVar[bool] = True
-
-    @classmethod
-    def lacking(cls, found: Found) -> str:
-        return lacking_head(found, _HEAD)
-
-    @classmethod
-    def is_declared(cls, found: Found) -> bool:
-        return _HEAD in found.heads
 
     def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
         self.max_seq_length = max_seq_length
@@ -60,7 +52,7 @@ class QuestionAnswering(Task):
 
     def record(self) -> dict[str, Any]:
         return {
-            "head": _HEAD,
+            "head": self.head,
             "top_k": self.top_k,
             "stride": self.stride,
             "max_answer_length": self.max_answer_length,
@@ -88,7 +80,7 @@ class QuestionAnswering(Task):
         )
 
         def answer(batch: Batch) -> Tensors:
-            return spans.of_rows(parts, batch, parts.predict(_HEAD, batch))
+            return spans.of_rows(parts, batch, parts.predict(self.head, batch))
 
         function = Function(
             (QUESTION, CONTEXT),
@@ -96,4 +88,4 @@ class QuestionAnswering(Task):
             answer,
             rows=lambda texts: AnswerRows(parts, spans, *texts),
         )
-        return Built({"answer": function}, list(getattr(parts.encoder, _HEAD).variables))
+        return Built({"answer": function}, list(getattr(parts.encoder, self.head).variables))

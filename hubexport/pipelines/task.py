@@ -145,6 +145,24 @@ class Task(abc.ABC):
         """Its functions on a loaded encoder and preprocessor."""
 
 
+class HeadTask(Task):
+    """A task of models that have a head for it.
+
+    Attributes:
+      head: the encoder's.
+    """
+
+    head: ClassVar[str]
+
+    @classmethod
+    def lacking(cls, found: Found) -> str:
+        return lacking_head(found, cls.head)
+
+    @classmethod
+    def is_declared(cls, found: Found) -> bool:
+        return cls.head in found.heads
+
+
 def lacking_head(found: Found, head: str) -> str:
     """What a model lacks for a task that needs a head, or ""."""
     if head in found.heads:

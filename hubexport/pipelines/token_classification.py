@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hubexport.errors import UsageError
 from hubexport.pipelines.packing import Packing
 from hubexport.pipelines.registry import register
-from hubexport.pipelines.task import Found, Task, TaskOptions, check_stride, lacking_head
+from hubexport.pipelines.task import Found, HeadTask, TaskOptions, check_stride
 
 if TYPE_CHECKING:
     from hubexport.pipelines.graph.function import Built, Parts
 
-_HEAD = "token_classifier"
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
 """Of transformers' `aggregation_strategy`."""
 DEFAULT_AGGREGATION = "simple"
@@ -22,9 +21,10 @@ _MARKING = "wordpiece"
 
 
 @register
-class TokenClassification(Task):
+class TokenClassification(HeadTask):
     """The entities of a text, with the bytes where they are; see `Task`."""
 
+    head: ClassVar[str] = "token_classifier"
     name: ClassVar[str] = "token-classification"
     purpose: ClassVar[str] = "the entities in each text, their scores and where they are"
     # tfhub.dev has no name for it: the nearest is that of texts.
@@ -34,16 +34,8 @@ class TokenClassification(Task):
     needs_offsets: ClassVar[bool] = True
     chooses: ClassVar[bool] = True
 
-    @classmethod
-    def lacking(cls, found: Found) -> str:
-        return lacking_head(found, _HEAD)
-
-    @classmethod
-    def is_declared(cls, found: Found) -> bool:
-        return _HEAD in found.heads
-
     def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
-        head = found.heads[_HEAD]
+        head = found.heads[self.head]
         self.vocab_size: int = found.encoder["architecture"]["vocab_size"]
         classes: int = head["outputs"]["token_logits"]["shape"][-1]
         self.labels: list[str] = head["labels"] or [f"LABEL_{i}" for i in range(classes)]
@@ -70,7 +62,7 @@ class TokenClassification(Task):
 
     def record(self) -> dict[str, Any]:
         return {
-            "head": _HEAD,
+            "head": self.head,
             "labels": self.labels,
             "aggregation": self.aggregation,
             "stride": self.stride,
@@ -106,7 +98,7 @@ class TokenClassification(Task):
         aggregation = Aggregation(Classes(self.labels), self.aggregation, lengths, unknown_id)
 
         def answer(batch: Batch) -> Tensors:
-            logits = parts.predict(_HEAD, batch)["token_logits"]  # [b, S, C]
+            logits = parts.predict(self.head, batch)["token_logits"]  # [b, S, C]
             return {"scores": parts.of_segment(tf.nn.softmax(logits), batch, 0)}
 
         shape = [None, len(self.labels)]
@@ -116,5 +108,5 @@ class TokenClassification(Task):
             answer,
             rows=lambda texts: EntityRows(parts, aggregation, self.stride, *texts),
         )
-        variables = list(getattr(parts.encoder, _HEAD).variables)
+        variables = list(getattr(parts.encoder, self.head).variables)
         return Built({"entities": function}, variables, {"labels": constant(self.labels)})
