@@ -38,11 +38,9 @@ class Classification(HeadTask):
     example_size: ClassVar[int | None] = 5
 
     def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
-        head = found.heads[self.head]
-        classes: int = head["outputs"]["classifier_logits"]["shape"][-1]
-        # What transformers calls classes without names.
-        self.labels: list[str] = head["labels"] or [f"LABEL_{i}" for i in range(classes)]
-        self.function = scores_function(head["problem_type"], classes)
+        self.labels = self.labels_of(found, "classifier_logits")
+        problem_type = found.heads[self.head]["problem_type"]
+        self.function = scores_function(problem_type, len(self.labels))
 
     def record(self) -> dict[str, Any]:
         return {"head": self.head, "labels": self.labels, "function": self.function}

@@ -162,6 +162,18 @@ class HeadTask(Task):
     def is_declared(cls, found: Found) -> bool:
         return cls.head in found.heads
 
+    def labels_of(self, found: Found, output: str) -> list[str]:
+        """The names of the head's classes, in the order of its logits.
+
+        Args:
+          found: the model.
+          output: the head's, whose last axis they are.
+        """
+        head = found.heads[self.head]
+        classes: int = head["outputs"][output]["shape"][-1]
+        # What transformers calls classes without names.
+        return head["labels"] or [f"LABEL_{i}" for i in range(classes)]
+
 
 def lacking_head(found: Found, head: str) -> str:
     """What a model lacks for a task that needs a head, or ""."""

@@ -13,7 +13,9 @@ from hubexport.pipelines.task import Found, HeadTask, TaskOptions, check_stride
 if TYPE_CHECKING:
     from hubexport.pipelines.graph.function import Built, Parts
 
-AGGREGATIONS = ("none", "simple", "first", "average", "max")
+OF_WORDS = ("first", "average", "max")
+"""Aggregations that decide for whole words."""
+AGGREGATIONS = ("none", "simple", *OF_WORDS)
 """Of transformers' `aggregation_strategy`."""
 DEFAULT_AGGREGATION = "simple"
 _MARKING = "wordpiece"
@@ -35,12 +37,16 @@ class TokenClassification(HeadTask):
     chooses: ClassVar[bool] = True
 
     def __init__(self, found: Found, options: TaskOptions, max_seq_length: int):
-        head = found.heads[self.head]
         self.vocab_size: int = found.encoder["architecture"]["vocab_size"]
-        classes: int = head["outputs"]["token_logits"]["shape"][-1]
-        self.labels: list[str] = head["labels"] or [f"LABEL_{i}" for i in range(classes)]
+        self.labels = self.labels_of(found, "token_logits")
         self.aggregation = options.aggregation or DEFAULT_AGGREGATION
         self.stride, self.max_seq_length = options.stride, max_seq_length
+        if self.aggregation not in AGGREGATIONS:
+            raise UsageError(
+                f"there is no aggregation {self.aggregation!r}",
+                [("aggregations", ", ".join(AGGREGATIONS))],
+                "pass one of these as --aggregation, or leave it out.",
+            )
         if self.stride is not None and self.aggregation == "none":
             raise UsageError(
                 "tokens of windows that overlap cannot be told apart without aggregation",
@@ -58,7 +64,7 @@ class TokenClassification(HeadTask):
 
     def _needs_lengths(self, tokenizer: Mapping[str, Any]) -> bool:
         """Whether the lengths of pieces tell which of them are within a word."""
-        return tokenizer["kind"] == _MARKING and self.aggregation in AGGREGATIONS[2:]
+        return tokenizer["kind"] == _MARKING and self.aggregation in OF_WORDS
 
     def record(self) -> dict[str, Any]:
         return {

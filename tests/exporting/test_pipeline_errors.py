@@ -186,6 +186,7 @@ def test_options_of_other_tasks_are_refused() -> None:
     [
         ("embedding", TaskOptions(truncate_dim=17), "cannot be cut to this size"),
         ("fill-mask", TaskOptions(top_k=51), "there are not so many pieces"),
+        ("token-classification", TaskOptions(aggregation="other"), "no aggregation 'other'"),
         ("token-classification", TaskOptions(stride=4, aggregation="none"), "without aggregation"),
     ],
 )

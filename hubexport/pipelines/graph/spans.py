@@ -139,7 +139,7 @@ class AnswerRows(Rows):
         scores = windows.by_text(tf.reshape(of_rows["scores"], [-1]), size).to_tensor()  # [B, K]
         starts, limits = self._bytes(of_rows["first"], of_rows["last"])
         starts, limits = (windows.by_text(each, size).to_tensor() for each in (starts, limits))
-        # What is left of a window with few tokens has no score, and is no part of the text.
+        # Windows of few tokens have candidates without a score, which lie outside the text.
         starts, limits = (tf.where(scores > 0, each, 0) for each in (starts, limits))
         texts = tf.strings.substr(self._tokens.text[:, tf.newaxis], starts, limits - starts)
         place = tf.where(scores > 0)  # [N, 2]
