@@ -16,12 +16,11 @@ class Context:
 class Encoder:
     """Outputs without dropout are drawn once; those with it are `kept` times them, and noise."""
 
-    heads: dict[str, Any] = {}
-
     def __init__(self, kept: float, noise: float) -> None:
         self.random = np.random.default_rng(5)
         self.still = self.random.normal(size=(2, 3, 4))
         self.kept, self.noise, self.passes = kept, noise, 0
+        self.heads: dict[str, Any] = {}
 
     def __call__(self, inputs: Any, training: bool = False) -> dict[str, Any]:
         x = self.still
