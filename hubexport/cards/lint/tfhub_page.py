@@ -36,8 +36,9 @@ RULES = (
     "model-link",
 )
 
-_PUBLISHER = r"(?P<publisher>[a-z\d-]+)"
-_NAME = r"(?P<name>[\w.-]+(?:/[\w.-]+)*)"
+PUBLISHER = r"[a-z\d-]+"
+NAME = r"[\w.-]+(?:/[\w.-]+)*"
+_PUBLISHER, _NAME = f"(?P<publisher>{PUBLISHER})", f"(?P<name>{NAME})"
 _MODULE = (
     re.compile(rf"# Module {_PUBLISHER}/{_NAME}/(?P<version>\d+)"),
     "# Module publisher/name/version",

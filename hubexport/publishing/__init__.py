@@ -1,0 +1,1 @@
+"""From an artifact to a hub: archives, manifests, and the tree that they lie in."""
