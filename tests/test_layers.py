@@ -19,6 +19,8 @@ LAYERS = (
     ("saved_model", "stablehlo"),
     ("inspection", "keras", "pipelines", "running", "validation"),
     ("cards", "exporting"),
+    ("publishing",),
+    ("serving",),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),

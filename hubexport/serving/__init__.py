@@ -1,0 +1,1 @@
+"""What `hubexport serve` does: a hub's tree over HTTP, on aiohttp."""
