@@ -29,6 +29,7 @@ from hubexport.pipelines.task import Found, Task
 from hubexport.poolers import FLAG_VALUES
 from hubexport.progress import steps_bar
 from hubexport.saved_model.finish import PROGRAM, finish, read_fingerprint
+from hubexport.saved_model.identity import file_digests
 from hubexport.saved_model.reading import read_saved_model
 from hubexport.saved_model.record import (
     check_time,
@@ -345,6 +346,7 @@ def _write(directory: Path, options: PipelineOptions, plan: _Plan) -> Record:
         inputs = {name: each.inputs for name, each in summary.signatures.items()}
         warmup = write_warmup(directory, warmup_requests(inputs, plan.max_seq_length))
         tested = self_test(directory, plan.task, text["tokenizer"], advance)
+        tested["self_test"]["files"] = file_digests(directory)
     sentence = plan.sentence.files if plan.sentence else ()
     return write_record(directory, {
         "kind": "pipeline",

@@ -12,6 +12,7 @@ from hubexport.exporting.tokenizer_files import assets
 from hubexport.paths import PathLike
 from hubexport.progress import steps_bar
 from hubexport.saved_model.finish import PROGRAM, finish, read_fingerprint
+from hubexport.saved_model.identity import file_digests
 from hubexport.saved_model.reading import read_saved_model
 from hubexport.saved_model.record import check_time, environment, source_file, write_record
 from hubexport.saved_model.target import check_target, staged_directory
@@ -111,7 +112,8 @@ def _export(options: PreprocessorOptions) -> dict[str, Any]:
         _save(directory, definition, options)
         finish(directory)
         advance()
-        record["self_test"] = self_test(directory, definition, advance)
+        tested = self_test(directory, definition, advance)
+        record["self_test"] = {**tested, "files": file_digests(directory)}
         if options.compared_with is not None:
             reference_tokenizer, corpus = options.compared_with
             record["comparison"] = compare_with_corpus(

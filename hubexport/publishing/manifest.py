@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,12 @@ MEDIA_TYPES = {"model.tar": "application/x-tar", "model.tar.gz": "application/gz
 """Names that an archive may have."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_KNOWN_TYPES = {".json": "application/json", ".md": "text/markdown", ".txt": "text/plain"}
+_KNOWN_TYPES = {
+    ".html": "text/html",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".txt": "text/plain",
+}
 _BINARY = "application/octet-stream"
 
 
@@ -61,6 +67,13 @@ class Manifest:
         """As JSON; equal manifests give equal bytes."""
         fields = {"format": FORMAT, **asdict(self)}
         return json.dumps(fields, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+    def sums(self) -> str:
+        """The text of SHA256SUMS, as `sha256sum --check` reads it: all files of the version."""
+        digest = hashlib.sha256(self.text().encode()).hexdigest()
+        lines = {entry.path: entry.sha256 for entry in (self.archive, *self.beside)}
+        lines["manifest.json"] = digest
+        return "".join(f"{lines[name]}  {name}\n" for name in sorted(lines))
 
 
 def media_type(path: str) -> str:

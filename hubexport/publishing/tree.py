@@ -29,6 +29,8 @@ SUMS = "SHA256SUMS"
 RETRACTED = "retracted.json"
 INDEX = "index.json"
 """At the root: all models, in one file."""
+NEWEST = "newest.map"
+"""At the root: what nginx redirects models to."""
 LOCK = ".lock"
 
 

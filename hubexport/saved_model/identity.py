@@ -8,6 +8,9 @@ from pathlib import Path
 
 from hubexport.errors import HubexportError
 
+RECORD = "assets.extra/hubexport.json"
+"""The one file of an artifact that changes after it was validated."""
+
 _PIECE = 1 << 20
 
 
@@ -38,6 +41,17 @@ def artifact_identity(directory: Path) -> dict[str, str]:
         lines = (f"{_digest([path])}  {path.name}\n" for path in assets)
         identity["assets"] = hashlib.sha256("".join(lines).encode()).hexdigest()
     return identity
+
+
+def file_digests(directory: Path) -> dict[str, str]:
+    """Path with slashes -> SHA-256 in hexadecimal, of all files but the record, by their paths.
+
+    Raises:
+      HubexportError: a file cannot be read.
+    """
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    names = {path.relative_to(directory).as_posix(): path for path in paths}
+    return {name: _digest([path]) for name, path in sorted(names.items()) if name != RECORD}
 
 
 def _files(directory: Path) -> list[Path]:

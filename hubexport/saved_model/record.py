@@ -18,10 +18,11 @@ from typing import Any
 
 from hubexport.errors import HubexportError, UsageError
 from hubexport.files import replaced
+from hubexport.saved_model.identity import RECORD
 from hubexport.version import __version__
 
 SCHEMA_VERSION = 2
-RECORD_PATH = Path("assets.extra", "hubexport.json")
+RECORD_PATH = Path(RECORD)
 """Where an artifact keeps it; tfhub.dev and TensorFlow leave assets.extra/ alone."""
 
 # Parts of a record that others rely on the form of.
@@ -77,19 +78,28 @@ def load_record(saved_model: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(saved_model) / RECORD_PATH
     try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise HubexportError(
-            "the SavedModel has no readable record",
-            [("looked for", str(path)), ("found", str(error))],
-            "`hubexport inspect` also shows SavedModels without one.",
-        ) from error
+        text = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(str(path), error) from error
+    return parse_record(text, str(path))
+
+
+def parse_record(text: bytes, where: str) -> dict[str, Any]:
+    """The record in bytes of JSON; `where` is for messages.
+
+    Raises:
+      HubexportError: it is none, or its schema is newer than this program.
+    """
+    try:
+        record: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise _unreadable(where, error) from error
     version = record.get("schema_version") if isinstance(record, dict) else None
     if version != SCHEMA_VERSION:
         raise HubexportError(
             "the record is of another version",
             [
-                ("record", str(path)),
+                ("record", where),
                 ("found", f"schema_version {version}"),
                 ("readable", f"schema_version {SCHEMA_VERSION}"),
             ],
@@ -103,10 +113,18 @@ def load_record(saved_model: str | os.PathLike[str]) -> dict[str, Any]:
     if record.get("kind") not in KINDS or wrong:
         raise HubexportError(
             "the record is damaged",
-            [("record", str(path)), ("not as documented", ", ".join(wrong) or "kind")],
+            [("record", where), ("not as documented", ", ".join(wrong) or "kind")],
             "export the artifact again.",
         )
     return record
+
+
+def _unreadable(where: str, error: Exception) -> HubexportError:
+    return HubexportError(
+        "the SavedModel has no readable record",
+        [("looked for", where), ("found", str(error))],
+        "`hubexport inspect` also shows SavedModels without one.",
+    )
 
 
 def find_record(saved_model: Path | None) -> dict[str, Any] | None:

@@ -139,12 +139,12 @@ def staged_directory(export_path: Path, *, overwrite: bool) -> Iterator[Path]:
         staging, lock = make_staging(export_path)
         staging.chmod(0o777 & ~_umask())
         yield staging
-        _sync(staging)
+        sync(staging)
         check_target(export_path, overwrite=overwrite)  # others may have written meanwhile
         _put_in_place(staging, export_path)
         staging = None
         made_parents.clear()
-        _sync_directory(export_path.parent)
+        sync_directory(export_path.parent)
     except OSError as error:
         # Only what concerns the target: reading errors were turned into errors of their own.
         raise _cannot_be_written(export_path, error) from error
@@ -200,7 +200,12 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(code, os.strerror(code))
 
 
-def _sync(directory: Path) -> None:
+def sync(directory: Path) -> None:
+    """Waits until a directory's files, and those below, are on their medium.
+
+    Raises:
+      OSError: one cannot be written.
+    """
     for root, _, files in os.walk(directory):
         for name in files:
             descriptor = os.open(Path(root) / name, os.O_RDONLY)
@@ -208,10 +213,15 @@ def _sync(directory: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        _sync_directory(Path(root))
+        sync_directory(Path(root))
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Waits until a directory's names are on their medium.
+
+    Raises:
+      OSError: they cannot be written.
+    """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.errors import HubexportError
-from hubexport.saved_model.identity import artifact_identity
+from hubexport.saved_model.identity import artifact_identity, file_digests
 from hubexport.saved_model.record import load_record, replace_record
 from hubexport.validation.report import Report
 from hubexport.validation.results import GateResult
@@ -36,8 +36,9 @@ def add_to_record(directory: Path, reports: list[Report]) -> dict[str, Any]:
     for report in reports:
         _check_identity(directory, identity, report)
     entries = {_key(entry): entry for entry in record.get("validation", [])}
+    files = file_digests(directory)
     for report in reports:
-        entry = summary(report)
+        entry = {**summary(report), "files": files}
         entries[_key(entry)] = entry
     record["validation"] = list(entries.values())
     return replace_record(directory, record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import errno
 import json
 import math
@@ -84,8 +85,13 @@ def test_an_entry(artifact: Path) -> None:
     assert record == before  # and nothing else changes
     assert list(entry) == [
         "runtime", "device", "hardware", "precisions", "versions", "reference", "created",
-        "passed", "gates",
+        "passed", "gates", "files",
     ]  # fmt: skip
+    assert entry["files"] == {
+        path.relative_to(artifact).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in artifact.rglob("*")
+        if path.is_file() and path != artifact / RECORD_PATH
+    }
     assert entry["passed"] is True and entry["hardware"] == "some processor, 2 cores"
     numerics, interface = entry["gates"]
     assert numerics == {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,12 +36,40 @@ class Text:
     headings: tuple[Heading, ...]
 
 
-def render_text(source: str) -> Text:
-    """CommonMark with tables as HTML. HTML in it is shown as text."""
+def plain_code(code: str, language: str) -> str:
+    """Code as it is."""
+    return str(escape(code))
+
+
+def coloured_code(code: str, language: str) -> str:
+    """Code with its parts marked, for colours; as it is in languages that are not known.
+
+    Raises:
+      MissingPackageError: the package that marks them is not installed.
+    """
+    with needed_by("--format=html", "pygments"):
+        from pygments import highlight
+        from pygments.formatters.html import HtmlFormatter
+        from pygments.lexers import get_lexer_by_name
+        from pygments.util import ClassNotFound
+    try:
+        lexer = get_lexer_by_name(language, stripnl=False)
+    except ClassNotFound:
+        return plain_code(code, language)
+    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
+
+
+def render_text(source: str, code: Callable[[str, str], str] = coloured_code) -> Text:
+    """CommonMark with tables as HTML. HTML in it is shown as text.
+
+    Args:
+      source: the text.
+      code: from a block of code and its language to HTML.
+    """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     for name, rule in _RULES.items():
         parser.add_render_rule(name, rule)
-    env: dict[str, Any] = {}
+    env: dict[str, Any] = {"code": code}
     tokens = parser.parse(source, env)
     headings = _with_anchors(tokens)
     return Text(Markup(parser.renderer.render(tokens, parser.options, env)), tuple(headings))
@@ -90,21 +118,8 @@ def _fence(self: RendererHTML, tokens: Sequence[Token], idx: int, options: Any, 
     # Wide code scrolls in its own box, which the keyboard must reach.
     return (
         '<div class="code"><pre tabindex="0"><code>'
-        f"{_highlighted(token.content, label)}</code></pre></div>\n"
+        f"{env['code'](token.content, label)}</code></pre></div>\n"
     )
-
-
-def _highlighted(code: str, language: str) -> str:
-    with needed_by("--format=html", "pygments"):
-        from pygments import highlight
-        from pygments.formatters.html import HtmlFormatter
-        from pygments.lexers import get_lexer_by_name
-        from pygments.util import ClassNotFound
-    try:
-        lexer = get_lexer_by_name(language, stripnl=False)
-    except ClassNotFound:
-        return str(escape(code))
-    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
 
 
 def _table_open(
