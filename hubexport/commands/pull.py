@@ -54,9 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     manifest = pulled.manifest
     print(f"{'already there' if pulled.was_there else 'pulled':13}  {pulled.directory}")
     print(f"{'from':13}  {pulled.address}")
-    print(
-        f"{'files':13}  {len(manifest.files)}, {manifest.unpacked:,} bytes, all as the manifest says"
-    )
+    print(f"{'files':13}  {len(manifest.files)}, {manifest.unpacked:,} bytes, as in the manifest")
     print(f"{'SHA-256':13}  {manifest.archive.sha256}")
     print(f"{'validated':13}  {'yes' if manifest.validated else 'no'}")
     print(f"{'seconds':13}  {time.monotonic() - started:.1f}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hubexport.cards.lint.tfhub_page import NAME, PUBLISHER
+from hubexport.cards.handles import NAME, PUBLISHER
 from hubexport.errors import UsageError
 
 _PUBLISHER, _NAME = re.compile(PUBLISHER, re.ASCII), re.compile(NAME, re.ASCII)

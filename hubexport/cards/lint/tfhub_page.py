@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from hubexport.cards.handles import NAME, PUBLISHER
 from hubexport.cards.lint.findings import Finding, in_order
 from hubexport.cards.lint.layout import check_layout
 from hubexport.cards.lint.pages import Page
@@ -36,8 +37,6 @@ RULES = (
     "model-link",
 )
 
-PUBLISHER = r"[a-z\d-]+"
-NAME = r"[\w.-]+(?:/[\w.-]+)*"
 _PUBLISHER, _NAME = f"(?P<publisher>{PUBLISHER})", f"(?P<name>{NAME})"
 _MODULE = (
     re.compile(rf"# Module {_PUBLISHER}/{_NAME}/(?P<version>\d+)"),
