@@ -40,6 +40,17 @@ class Handle:
     def __str__(self) -> str:
         return f"{self.model}/{self.version}"
 
+    @staticmethod
+    def number(found: object) -> int:
+        """A version out of a file that nobody vouches for.
+
+        Raises:
+          TypeError: it is none.
+        """
+        if type(found) is not int or not _VERSION.fullmatch(str(found)):
+            raise TypeError(f"the version {str(found)[:80]}")
+        return found
+
 
 def parse_model(text: str) -> Model:
     """`publisher/name` as tfhub.dev's rules have it.

@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 from hubexport.errors import HubexportError, UsageError
-from hubexport.publishing.handle import Handle, Model, parse_either
+from hubexport.publishing.handle import Handle, Model, parse_either, parse_model
 from hubexport.publishing.manifest import Manifest, parse_manifest
 from hubexport.publishing.tree import INDEX, MANIFEST, Tree, open_tree
 from hubexport.version import __version__
@@ -95,7 +95,7 @@ def locate(source: str, hub: str | None = None) -> Place:
     Raises:
       HubexportError: there is no such version, or it cannot be said which is the newest.
     """
-    if _is_url(source):
+    if is_url(source):
         parts = urlsplit(source)
         if parts.query or parts.fragment:
             raise UsageError(
@@ -105,7 +105,7 @@ def locate(source: str, hub: str | None = None) -> Place:
             )
         path = parts.path.strip("/")
         return _on_server(f"{parts.scheme}://{parts.netloc}", unquote(path))
-    directory = Path(unquote(urlsplit(source).path) if source.startswith("file:") else source)
+    directory = directory_of(source)
     if (directory / MANIFEST).is_file():
         return _Directory(directory.resolve())
     if hub is None:
@@ -114,13 +114,18 @@ def locate(source: str, hub: str | None = None) -> Place:
             [("given", source)],
             "pass the URL of the model, or the hub's URL or directory as --hub.",
         )
-    if _is_url(hub):
+    if is_url(hub):
         return _on_server(hub.rstrip("/"), source)
-    root = Path(unquote(urlsplit(hub).path) if hub.startswith("file:") else hub)
-    return _in_tree(open_tree(root), source)
+    return _in_tree(open_tree(directory_of(hub)), source)
 
 
-def _is_url(text: str) -> bool:
+def directory_of(address: str) -> Path:
+    """The directory that is meant by a path, or by a `file:` URL."""
+    return Path(unquote(urlsplit(address).path) if address.startswith("file:") else address)
+
+
+def is_url(text: str) -> bool:
+    """Whether a server is meant."""
     return text.startswith(("http://", "https://"))
 
 
@@ -229,29 +234,39 @@ def _on_server(base: str, path: str) -> Place:
     return _Server(f"{base}/{quote(str(Handle(model, version)))}")
 
 
-def _newest(base: str, model: Model) -> int:
-    """By the index: it is where a hub is served, whatever serves it."""
+def index_of_server(base: str) -> dict[Model, list[int]]:
+    """Models of a served hub, and their versions that can be had, ascending.
+
+    By the index: it is where a hub is served, whatever serves it.
+
+    Raises:
+      HubexportError: there is none, or it is damaged.
+    """
     url = f"{base}/{INDEX}"
     with _get(url) as response:
         text = response.read(_LARGEST_TEXT)
     try:
-        models = {entry["handle"]: entry["newest"] for entry in json.loads(text)["models"]}
-        newest = models.get(str(model), 0)
-        if type(newest) is not int:
-            raise TypeError(f"newest: {newest!r}")
-    except (ValueError, TypeError, KeyError) as error:
+        return {
+            parse_model(entry["handle"]): [Handle.number(each) for each in entry["versions"]]
+            for entry in json.loads(text)["models"]
+        }
+    except (ValueError, TypeError, KeyError, UsageError) as error:
         raise HubexportError(
             "the hub's index is damaged",
             [("index", url), ("found", str(error)[:200])],
             "pass the version, or make the index again: `hubexport hub index ROOT`.",
         ) from error
-    if not newest:
+
+
+def _newest(base: str, model: Model) -> int:
+    versions = index_of_server(base).get(model)
+    if not versions:
         raise HubexportError(
             "the hub has no such model",
-            [("index", url), ("looked for", str(model))],
+            [("index", f"{base}/{INDEX}"), ("looked for", str(model))],
             "check the name.",
         )
-    return newest
+    return max(versions)
 
 
 def _in_tree(tree: Tree, text: str) -> Place:
