@@ -124,7 +124,8 @@ class _Job:
 
     def run(self, version: int | None, *, dry_run: bool) -> list[Publication]:
         """Publishes; with a version of None as the next one, or as the newest if that is it."""
-        for left in reversed(range(_ATTEMPTS)):
+        # With a version that was asked for, the second turn finds what the other published.
+        for left in reversed(range(_ATTEMPTS if version is None else 2)):
             taken = sorted({n for target in self.targets for n in target.taken(self.model)})
             handle = Handle(self.model, version or (taken[-1] + 1 if taken else 1))
             if version is None and taken:
@@ -134,7 +135,6 @@ class _Job:
             try:
                 return self._publish(handle, dry_run=dry_run)
             except ConflictError:
-                # With a version that was asked for, the next turn finds what the other published.
                 if not left:
                     raise
         raise AssertionError("unreachable")

@@ -127,14 +127,18 @@ class LocalTarget:
           HubexportError: something else is there.
         """
         if self._tree is None:
-            if (self.root / HUB).exists() or (self.root.is_dir() and any(self.root.iterdir())):
-                self._tree = open_tree(self.root)
-            else:
+            # Hidden files are of a publisher that makes the hub just now, or was killed.
+            if not (self.root.is_dir() and any(_visible(self.root))):
                 return Tree(self.root)
+            self._tree = open_tree(self.root)
         return self._tree
 
     def taken(self, model: Model) -> list[int]:
-        return self.tree.all_versions(model)
+        taken = set(self.tree.all_versions(model))
+        with contextlib.suppress(OSError):
+            # What is no version, a link say, is in the way of one all the same.
+            taken |= {int(name) for name in os.listdir(self.tree.place(model)) if name.isdecimal()}
+        return sorted(taken)
 
     def manifest(self, handle: Handle) -> str | None:
         reason = self.tree.retraction(handle)
@@ -271,6 +275,10 @@ def _alone(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _visible(directory: Path) -> list[str]:
+    return [name for name in os.listdir(directory) if not name.startswith(".")]
 
 
 def _forget(descriptor: int) -> None:
