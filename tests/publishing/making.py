@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,9 @@ def files_of(directory: Path) -> dict[str, bytes]:
         for path in directory.rglob("*")
         if path.is_file()
     }
+
+
+def place_in(archive: Path, name: str) -> int:
+    """Where a file's header begins in an archive."""
+    with tarfile.open(archive) as tar:
+        return tar.getmember(name).offset

@@ -16,7 +16,7 @@ from hubexport.errors import ExportPathError, HubexportError, UsageError
 from hubexport.publishing.maintenance import retract
 from hubexport.publishing.publication import publish
 from hubexport.publishing.pulling import fetched, pull
-from tests.publishing.making import files_of, make_artifact
+from tests.publishing.making import files_of, make_artifact, place_in
 from tests.publishing.servers import Faults, served
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +118,7 @@ def test_a_cut_archive_on_the_hub(hub: Path, tmp_path: Path) -> None:
     """At a member's boundary, within a header, and within a member."""
     archive = hub / HANDLE / "model.tar"
     whole = archive.read_bytes()
-    boundary = whole.index(b"variables/variables.index")
+    boundary = place_in(archive, "variables/variables.index")
     for end in (boundary, boundary + 300, len(whole) // 2):
         archive.write_bytes(whole[:end])
         for source in (str(hub / HANDLE),):
