@@ -20,6 +20,7 @@ from hubexport.version import __version__
 
 if TYPE_CHECKING:
     from hubexport.cards.rendering.job import render_page
+    from hubexport.comparison.job import compare
     from hubexport.exporting.encoder import export_encoder
     from hubexport.exporting.pipeline import export_pipeline
     from hubexport.exporting.preprocessor import export_preprocessor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HubexportError",
     "__version__",
+    "compare",
     "export_encoder",
     "export_pipeline",
     "export_preprocessor",
@@ -40,6 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "compare": "hubexport.comparison.job",
     "export_encoder": "hubexport.exporting.encoder",
     "export_pipeline": "hubexport.exporting.pipeline",
     "export_preprocessor": "hubexport.exporting.preprocessor",

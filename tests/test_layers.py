@@ -20,7 +20,7 @@ LAYERS = (
     ("inspection", "keras", "pipelines", "running", "validation"),
     ("cards", "exporting"),
     ("publishing",),
-    ("serving",),
+    ("comparison", "serving"),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),

@@ -147,7 +147,7 @@ def read_saved_model(directory: Path) -> SavedModelSummary:
     Raises:
       HubexportError: there is no SavedModel, it is written as text, or it is damaged.
     """
-    meta_graph = _serving_graph(read_message(directory), directory)
+    meta_graph = serving_graph(read_message(directory), directory)
     graph = meta_graph.graph_def
     nodes = meta_graph.object_graph_def.nodes
     files = [asset.filename for asset in meta_graph.asset_file_def]
@@ -208,8 +208,16 @@ def read_message(directory: Path) -> Any:
         raise _damaged(directory, "bytes that are not a SavedModel message") from error
 
 
-def _serving_graph(saved_model: Any, directory: Path) -> Any:
-    """The graph tagged `serve`, or the first: TensorFlow 1 wrote one per set of tags."""
+def serving_graph(saved_model: Any, directory: Path) -> Any:
+    """The graph tagged `serve`, or the first: TensorFlow 1 wrote one per set of tags.
+
+    Args:
+      saved_model: of `read_message`.
+      directory: that it was read from, for messages.
+
+    Raises:
+      HubexportError: there is none.
+    """
     if not saved_model.meta_graphs:
         raise _damaged(directory, "no graph in it")
     return next(

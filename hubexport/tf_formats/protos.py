@@ -71,6 +71,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "input": (3, "*string"),
         "device": (4, "string"),
         "attr": (5, "*NamedAttribute"),
+        "experimental_debug_info": (6, "bytes"),
     },
     "NamedAttribute": {"key": (1, "string"), "value": (2, "Attribute")},
     "Attribute": {
@@ -83,7 +84,13 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "FunctionName": {"name": (1, "string")},
     "Tensor": {"string_val": (8, "*bytes")},
     "Op": {"name": (1, "string")},
-    "Function": {"signature": (1, "Op"), "node_def": (3, "*Node")},
+    "NamedName": {"key": (1, "string"), "value": (2, "string")},
+    "Function": {
+        "signature": (1, "Op"),
+        "node_def": (3, "*Node"),
+        "ret": (4, "*NamedName"),
+        "control_ret": (6, "*NamedName"),
+    },
     "FunctionLibrary": {"function": (1, "*Function")},
     "Graph": {
         "node": (1, "*Node"),

@@ -1,0 +1,1 @@
+"""What differs between two artifacts: records, variables, graphs, files, outputs and pages."""
