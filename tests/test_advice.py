@@ -54,11 +54,13 @@ PLACEHOLDERS = ("--name", "--noname")
 
 ALL = (
     "encoder", "preprocessor", "pipeline", "inspect", "run", "reference", "validate", "card",
+    "diff",
 )  # fmt: skip
 RAISED_BY = {
     "hubexport": ALL,
     "hubexport.cards": ("card",),
     "hubexport.checkpoints": ("encoder", "reference", "inspect"),
+    "hubexport.comparison": ("diff",),
     "hubexport.checkpoints.sentence_model": ("pipeline",),
     "hubexport.checkpoints.sentence_transformers": ("encoder",),  # `reference` catches them
     **{f"hubexport.commands.{name}": (name,) for name in ALL},

@@ -41,7 +41,7 @@ examples:
   hubexport diff out/float32 out/bfloat16 --reference=reference
 
   # a changelog entry for the page of the new version
-  hubexport diff out/v1 out/v2 --format=markdown > changes.md
+  hubexport diff out/v1 out/v2 --format=markdown
 """
 
 

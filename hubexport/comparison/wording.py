@@ -15,6 +15,7 @@ from hubexport.comparison.variables import VariableChange
 ARROW = "->"
 _DIGEST = re.compile("[0-9a-f]{64}")
 _LONGEST = 60  # characters of a value
+_LONGEST_TEXT = 160  # of a string: warnings are sentences
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "signatures": ("signatures",),
     "objects": ("root", "sub_objects", "objects_of_variables"),
@@ -88,7 +89,8 @@ def value(found: Any) -> str:
     text = json.dumps(found, ensure_ascii=False)
     if isinstance(found, str) and text == f'"{found}"' and found:
         text = found
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."
+    longest = _LONGEST_TEXT if isinstance(found, str) else _LONGEST
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."
 
 
 def from_to(change: Change) -> str:

@@ -167,7 +167,8 @@ def test_names_are_nothing_but_text_in_markdown(text: str) -> None:
     [
         ("float32", "float32"), ("", '""'), ("a\nb", '"a\\nb"'), (None, "null"), (1e-12, "1e-12"),
         (["a"], '["a"]'), ({"functions": 1, "nodes": 2}, "1 function, 2 nodes"),
-        ("ab" * 32, "abababababab..."), ("x" * 100, "x" * 56 + " ..."),
+        ("ab" * 32, "abababababab..."), ("x" * 200, "x" * 156 + " ..."),
+        ([1] * 100, f"{str([1] * 100)[:56]} ..."),
     ],
 )  # fmt: skip
 def test_values_are_one_short_line(found: object, text: str) -> None:
