@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from hubexport.exporting.encoder import export_encoder
     from hubexport.exporting.pipeline import export_pipeline
     from hubexport.exporting.preprocessor import export_preprocessor
+    from hubexport.publishing.publication import publish
+    from hubexport.publishing.pulling import pull
+    from hubexport.publishing.verification import verify
     from hubexport.saved_model.record import load_record
     from hubexport.validation.job import validate
     from hubexport.validation.references.job import make_reference
@@ -37,8 +40,11 @@ __all__ = [
     "export_preprocessor",
     "load_record",
     "make_reference",
+    "publish",
+    "pull",
     "render_page",
     "validate",
+    "verify",
 ]
 
 _HOMES = {
@@ -48,8 +54,11 @@ _HOMES = {
     "export_preprocessor": "hubexport.exporting.preprocessor",
     "load_record": "hubexport.saved_model.record",
     "make_reference": "hubexport.validation.references.job",
+    "publish": "hubexport.publishing.publication",
+    "pull": "hubexport.publishing.pulling",
     "render_page": "hubexport.cards.rendering.job",
     "validate": "hubexport.validation.job",
+    "verify": "hubexport.publishing.verification",
 }
 
 

@@ -28,12 +28,12 @@ _EPILOG = (
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; imports nothing heavy."""
+def make_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of some commands; imports nothing heavy, and of the others nothing."""
     parser = argparse.ArgumentParser(prog="hubexport", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"hubexport {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in names:
         module = importlib.import_module(f"hubexport.commands.{name}")
         command = commands.add_parser(
             name,
@@ -56,7 +56,8 @@ def run(argv: Sequence[str]) -> int:
         message = str(error).removeprefix("ERROR:: ")
         print(f"hubexport: error: {message}", file=sys.stderr)
         return UsageError.exit_code
-    arguments, unknown = make_parser().parse_known_args(argv)
+    asked = [name for name in argv[:1] if name in COMMANDS]
+    arguments, unknown = make_parser(asked or COMMANDS).parse_known_args(argv)
     if unknown:  # said by the command's own parser, with its usage
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     for number in (signal.SIGTERM, signal.SIGHUP):
