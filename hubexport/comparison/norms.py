@@ -15,8 +15,8 @@ import numpy as np
 from hubexport.checkpoints.source import numpy_dtype, read_region
 from hubexport.tf_formats.bundle import BundleTensor
 
-_BLOCK = 1 << 18  # elements, of which several arrays in float64 are in memory
-_BLOCK_BYTES = 1 << 20
+_BLOCK = 1 << 16  # elements: in float64 they still fit into a processor's cache
+_BLOCK_BYTES = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,20 +47,24 @@ class DistanceSum:
 
     def add(self, a: np.ndarray, b: np.ndarray) -> None:
         """Adds elements; both are flat and of one length."""
-        one, other = a.astype(np.float64), b.astype(np.float64)
+        one, difference = a.astype(np.float64), b.astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
-            difference = np.abs(other - one)
-            # The same infinity, or no number in both, is no difference; no number in one is.
-            difference[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
-            difference[np.isnan(difference)] = math.inf
-            one[~np.isfinite(one)] = 0.0
-            self._norm += float(np.dot(one, one))
-            self._difference += float(np.dot(difference, difference))
-        if difference.size:
+            difference -= one
+            squares, norm = _square_sum(difference), _square_sum(one)
+            if not math.isfinite(squares + norm):
+                # The same infinity, or no number in both, is no difference; no number in one is.
+                other = b.astype(np.float64)
+                difference[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
+                difference[np.isnan(difference)] = math.inf
+                one[~np.isfinite(one)] = 0.0
+                squares, norm = _square_sum(difference), _square_sum(one)
+        self._norm += norm
+        self._difference += squares
+        if max(difference.max(initial=0.0), -difference.min(initial=0.0)) > self._largest:
+            np.abs(difference, out=difference)
             at = int(difference.argmax())
-            if difference[at] > self._largest:
-                self._largest, self._at = float(difference[at]), self._position + at
-        self._elements += int(np.count_nonzero(difference))
+            self._largest, self._at = float(difference[at]), self._position + at
+        self._elements += int(np.count_nonzero(difference != 0.0))
         self._position += one.size
 
     def distance(self, shape: tuple[int, ...]) -> Distance:
@@ -69,6 +73,11 @@ class DistanceSum:
         relative = absolute / norm if norm else (math.inf if absolute else 0.0)
         at = tuple(int(i) for i in np.unravel_index(self._at, shape)) if self._position else ()
         return Distance(absolute, relative, self._largest, at, self._elements)
+
+
+def _square_sum(values: np.ndarray) -> float:
+    # Not by a product of BLAS', whose threads would wait for each other at every block.
+    return float(np.einsum("i,i->", values, values))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,16 +173,19 @@ class _Reader:
         tensor, buffer = self._tensor, memoryview(bytearray(nbytes))
         filled = 0
         for piece in read_region(tensor.path, tensor.offset, tensor.nbytes, None, tensor.name):
-            self._crc = google_crc32c.extend(self._crc, bytes(piece))
             while piece:
                 count = min(len(piece), nbytes - filled)
                 buffer[filled : filled + count] = piece[:count]
                 piece, filled = piece[count:], filled + count
                 if filled == nbytes:
-                    yield buffer
+                    yield self._counted(buffer)
                     filled = 0
         if filled:
-            yield buffer[:filled]
+            yield self._counted(buffer[:filled])
+
+    def _counted(self, block: memoryview) -> memoryview:
+        self._crc = google_crc32c.extend(self._crc, bytes(block))
+        return block
 
     def elements(self) -> Iterator[np.ndarray]:
         """The elements, flat, `_BLOCK` at a time."""
