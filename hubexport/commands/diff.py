@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 from hubexport.commands.arguments import add_boolean
-from hubexport.comparison.configuration import LEFT_OUT, LEFT_OUT_OF_VALIDATION
+from hubexport.comparison.configuration import LEFT_OUT, LEFT_OUT_OF_TESTS, TESTS
 from hubexport.comparison.formats import FORMATS
-from hubexport.comparison.job import compare
 
 HELP = "say what differs between two artifacts"
 
@@ -21,8 +20,8 @@ signatures, sub-objects, ops, functions and versions; assets; and README.md wher
 Any SavedModels can be compared, also those without a record. TensorFlow is needed for --reference
 only: both artifacts are run on the inputs in that file.
 
-Never a difference by themselves: paths of directories; in records {", ".join(LEFT_OUT)},
-and {" and ".join(LEFT_OUT_OF_VALIDATION)} in validation.
+Never a difference by themselves: paths of directories; in records {", ".join(LEFT_OUT)};
+in {" and ".join(TESTS)} {", ".join(LEFT_OUT_OF_TESTS)}.
 
 Text is cut where lists are long; JSON has everything.
 
@@ -40,6 +39,10 @@ examples:
   # what does a dtype do to the outputs, and how far are both from the reference?
   hubexport diff out/float32 out/bfloat16 --reference=reference
 
+  # a published version and the next one; the newest without a number
+  hubexport diff https://hub.example.org/example/bert/3 out/encoder
+  hubexport diff example/bert/3 example/bert --hub=/srv/hub
+
   # a changelog entry for the page of the new version
   hubexport diff out/v1 out/v2 --format=markdown
 """
@@ -47,8 +50,11 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's flags."""
-    parser.add_argument("a", type=Path, help="directory of an artifact")
-    parser.add_argument("b", type=Path, help="directory of the other, which is compared with it")
+    parser.add_argument(
+        "a", help="an artifact: directory, URL of a published version, or handle of one on --hub"
+    )
+    parser.add_argument("b", help="the other, which is compared with it")
+    parser.add_argument("--hub", help="URL or directory of the hub, for handles")
     parser.add_argument(
         "--reference", type=Path,
         help="file made by `hubexport reference`, on whose inputs both are run",
@@ -67,10 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
       HubexportError: see `hubexport.compare`.
     """
+    from hubexport.comparison.job import compare
+
     comparison = compare(
         arguments.a,
         arguments.b,
         reference=arguments.reference,
+        hub=arguments.hub,
         trust_checksums=arguments.trust_checksums,
         show_progress=True,
     )

@@ -14,8 +14,9 @@ LEFT_OUT: Mapping[str, str] = {
 }
 """Fields of a record, and of the records in a pipeline's, that are not compared, and why."""
 
-LEFT_OUT_OF_VALIDATION = ("created", "seconds")
-"""Fields of `validation` and of its gates that are not."""
+TESTS = ("self_test", "validation")
+LEFT_OUT_OF_TESTS = ("created", "files", "seconds")
+"""Fields of `TESTS`, and of what is in them, that are not: files are compared themselves."""
 
 _KEY_REPORT = ("tensors", "skipped_tensors")
 _PARTS = ("encoder", "preprocessor")
@@ -46,19 +47,16 @@ def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
     for part in _PARTS:
         if isinstance(kept.get(part), Mapping):
             kept[part] = _compared(kept[part])
-    if isinstance(validation := kept.get("validation"), list):
-        kept["validation"] = [_without_times(each) for each in validation]
-    return kept
+    return kept | {name: _results(kept[name]) for name in TESTS if name in kept}
 
 
-def _without_times(value: Any) -> Any:
-    if isinstance(value, Mapping):
+def _results(test: Any) -> Any:
+    """What a test found, and not when or in which files."""
+    if isinstance(test, Mapping):
         return {
-            name: _without_times(each)
-            for name, each in value.items()
-            if name not in LEFT_OUT_OF_VALIDATION
+            name: _results(each) for name, each in test.items() if name not in LEFT_OUT_OF_TESTS
         }
-    return [_without_times(each) for each in value] if isinstance(value, list) else value
+    return [_results(each) for each in test] if isinstance(test, list) else test
 
 
 def _is_of_key_report(where: str) -> bool:

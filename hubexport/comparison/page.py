@@ -11,30 +11,29 @@ PAGE = "README.md"
 _CONTEXT = 1  # lines around a change
 
 
-def find_page(directory: Path) -> Path | None:
-    """The page in an artifact's directory, or in its `assets.extra/`."""
-    places = (directory / PAGE, directory / "assets.extra" / PAGE)
-    return next((path for path in places if path.is_file()), None)
-
-
-def page_changes(a: Path | None, b: Path | None) -> tuple[str, ...]:
-    """Lines of a unified diff, without its head; none where pages are equal or one is missing.
+def find_page(directory: Path) -> str | None:
+    """The page in an artifact's directory, or in its `assets.extra/`; None where there is none.
 
     Raises:
-      HubexportError: a page cannot be read.
+      HubexportError: it cannot be read.
     """
-    if a is None or b is None:
-        return ()
-    lines = difflib.unified_diff(_lines(a), _lines(b), n=_CONTEXT, lineterm="")
-    return tuple(lines)[2:]
-
-
-def _lines(path: Path) -> list[str]:
+    places = (directory / PAGE, directory / "assets.extra" / PAGE)
+    path = next((each for each in places if each.is_file()), None)
+    if path is None:
+        return None
     try:
-        return path.read_text("utf-8", "replace").splitlines()
+        return path.read_text("utf-8", "replace")
     except OSError as error:
         raise HubexportError(
             "a page cannot be read",
             [("file", str(path)), ("system", error.strerror or str(error))],
             "look at its permissions.",
         ) from error
+
+
+def page_changes(a: str | None, b: str | None) -> tuple[str, ...]:
+    """Lines of a unified diff, without its head; none where pages are equal or one is missing."""
+    if a is None or b is None:
+        return ()
+    lines = difflib.unified_diff(a.splitlines(), b.splitlines(), n=_CONTEXT, lineterm="")
+    return tuple(lines)[2:]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hubexport.cli import run
+from hubexport.publishing.publication import publish
 from hubexport.saved_model.record import write_record
 from hubexport.tf_formats import protos
 from hubexport.tf_formats.bundle import BundleWriter
@@ -24,7 +26,8 @@ assert not heavy, heavy
 print(f"status {status}, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}")
 """
 RECORD = {
-    "kind": "encoder", "architecture": {"dtype": "float32"}, "heads": {}, "warnings": [],
+    "kind": "encoder", "family": {"name": "bert"}, "architecture": {"dtype": "float32"},
+    "heads": {}, "warnings": [],
     "environment": {"tensorflow": "2.20.0"},
 }  # fmt: skip
 
@@ -96,6 +99,37 @@ def test_errors_are_1_and_2(one: Path, tmp_path: Path, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as caught:
         run(["diff", str(one), str(one), "--format=yaml"])
     assert caught.value.code == 2
+
+
+def test_published_versions_are_compared_as_directories_are(
+    one: Path,
+    other: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub, scratch = tmp_path / "hub", tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    for each in (one, other):
+        page = each.with_suffix(".md")
+        page.write_text(f"# Model\n\nThe model {each.name}.\n")
+        publish(
+            saved_model=each, handle="example/bert/next", to=[hub], allow_unvalidated=True,
+            card=[page],
+        )  # fmt: skip
+    flags = ["--hub", str(hub), "--format=json"]
+    assert run(["diff", str(one), "example/bert/1", *flags]) == 0
+    assert "only b has a page" in capsys.readouterr().out
+    assert run(["diff", "example/bert/1", "example/bert", *flags]) == 3
+    fields = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in fields["variables"]["changes"]] == ["bias"]
+    assert {"-The model one.", "+The model other."} <= {*fields["page"]}
+    version = hub / "example" / "bert" / "2"
+    assert run(["diff", str(other), str(version)]) == 0
+    assert run(["diff", str(other), version.as_uri()]) == 0
+    assert run(["diff", "example/bert/1", "example/bert/7", *flags]) == 1
+    assert not any(scratch.iterdir())
 
 
 def diffed(*arguments: object) -> str:

@@ -85,7 +85,7 @@ def test_order_counts_in_other_lists() -> None:
 def test_what_is_left_out_is_no_difference() -> None:
     b = other()
     b |= {"created": "now", "saved_model": {}, "throughput": []}
-    b["validation"][0]["created"] = "now"
+    b["validation"][0] |= {"created": "now", "files": {"saved_model.pb": "1"}}
     b["validation"][0]["gates"][0]["seconds"] = 9
     assert configuration_changes(RECORD, b) == ((), ())
 
