@@ -16,7 +16,7 @@ from hubexport.version import __version__
 
 COMMANDS = (
     "encoder", "preprocessor", "pipeline", "inspect", "run", "reference", "validate", "card",
-    "publish", "pull", "verify", "hub", "diff",
+    "publish", "serve", "pull", "verify", "hub", "diff",
 )  # fmt: skip
 """Each is a module of `hubexport.commands` with HELP, EPILOG, add_arguments and run."""
 

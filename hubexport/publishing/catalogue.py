@@ -18,6 +18,14 @@ from hubexport.publishing.manifest import read_manifest
 from hubexport.publishing.tree import MANIFEST, Tree
 
 FORMAT = 1
+NEWEST_MAP = "newest.map"
+"""At the root: what `newest_map` gives."""
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+"""Content-Security-Policy of a hub's pages: they have what they need within, and whatever a model's
+page says, no browser asks others for it."""
 PAGE_SIZE = 50
 """Models that a search gives at once."""
 

@@ -1,1 +1,16 @@
-"""What `hubexport serve` does: a hub's tree over HTTP, on aiohttp."""
+"""What `hubexport serve` does: a hub's tree over HTTP.
+
+| module | what it does |
+|---|---|
+| `addresses` | what a request asks for, from its target alone |
+| `conditions` | conditional requests and byte ranges, as RFC 9110 has them |
+| `answers` | responses: files without copies of them, texts, redirects |
+| `contents` | what the tree holds: files to send, and the index, which follows publications |
+| `application` | from requests to responses |
+| `connections` | connections: how many, how long they may be idle |
+| `running` | sockets, signals, and how a server ends |
+| `access` | a line for each request |
+| `nginx` | the same hub as a configuration of nginx |
+
+`addresses`, `conditions`, `contents` and `nginx` do without aiohttp.
+"""
