@@ -18,8 +18,6 @@ from hubexport.publishing.manifest import read_manifest
 from hubexport.publishing.tree import MANIFEST, Tree
 
 FORMAT = 1
-NEWEST_MAP = "newest.map"
-"""At the root: what `newest_map` gives."""
 PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

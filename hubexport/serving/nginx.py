@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hubexport.errors import UsageError
-from hubexport.publishing.catalogue import NEWEST_MAP, PAGE_POLICY
+from hubexport.publishing.catalogue import PAGE_POLICY
+from hubexport.publishing.tree import NEWEST
 
 # Of `publishing.handle`, in nginx's PCRE. Whatever it lets through beyond that is in no tree.
 _VERSION = r"/[a-z\d-]+(?:/(?!\.)[\w.-]+)+/[1-9]\d{0,8}"
@@ -161,7 +162,7 @@ def nginx_configuration(root: Path, host: str, port: int, uncompressed_root: str
         "@FILES@": _FILES,
         "@LISTEN@": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         # Last, since they may have anything in them.
-        "@MAP@": _quoted(_pattern(text) + f"/{NEWEST_MAP.replace('.', '[.]')}"),
+        "@MAP@": _quoted(_pattern(text) + f"/{NEWEST.replace('.', '[.]')}"),
         "@ROOT@": _quoted(text).replace("$", "${hub_dollar}"),
     }
     made = _TEMPLATE
