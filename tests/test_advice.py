@@ -54,7 +54,7 @@ PLACEHOLDERS = ("--name", "--noname")
 
 ALL = (
     "encoder", "preprocessor", "pipeline", "inspect", "run", "reference", "validate", "card",
-    "diff",
+    "serve", "diff",
 )  # fmt: skip
 RAISED_BY = {
     "hubexport": ALL,
@@ -82,6 +82,7 @@ RAISED_BY = {
     "hubexport.saved_model.saving": ("encoder", "preprocessor"),
     "hubexport.saved_model.target": ("encoder", "preprocessor", "validate"),
     "hubexport.saved_model.weights": ("encoder",),
+    "hubexport.serving": ("serve",),
     "hubexport.stablehlo": ("validate",),
     "hubexport.tokenizers": ("encoder", "preprocessor"),
     "hubexport.tokenizers.casing": ("encoder", "preprocessor", "reference"),
