@@ -75,6 +75,13 @@ RAISED_BY = {
     "hubexport.exporting.preprocessor_record": ("preprocessor",),
     "hubexport.exporting.self_test": ("preprocessor",),
     "hubexport.families": ("encoder", "reference"),
+    "hubexport.publishing": ("publish",),
+    "hubexport.publishing.archive": ("publish", "pull", "verify", "hub"),
+    "hubexport.publishing.artifact": ("publish",),  # of `verify` only what names no flag
+    "hubexport.publishing.maintenance": ("hub",),
+    "hubexport.publishing.places": ("pull", "verify"),  # `hub mirror` passes the hub
+    "hubexport.publishing.pulling": ("pull",),
+    "hubexport.publishing.verification": ("verify", "hub"),
     "hubexport.output_file": ("reference", "run"),
     "hubexport.running": ("run",),
     "hubexport.families.family": ("encoder",),  # about overrides, as far as it names flags

@@ -23,6 +23,7 @@ import pytest
 from hubexport import cli
 from hubexport.poolers import POOLERS
 from tests import forks
+from tests.publishing.servers import Faults, served
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -173,7 +174,7 @@ def test_python_api_exists() -> None:
                 assert {keyword.arg for keyword in call.keywords} <= accepted, name
     assert seen == {
         "export_encoder", "export_pipeline", "export_preprocessor", "load_record",
-        "make_reference", "render_page", "validate",
+        "make_reference", "publish", "render_page", "validate", "verify",
     }  # fmt: skip
     hubexport = importlib.import_module("hubexport")
     for name in [*seen, *re.findall(r"`hubexport\.(\w+)", "\n".join(BY_NAME.values()))]:
@@ -193,7 +194,7 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     sizes = {"max_position_embeddings": 128, "type_vocab_size": 2}
     hugging_face.build("BertForPreTraining", **sizes).save_pretrained(model)
     tiny.write_vocabulary(model / "vocab.txt", upper=True)
-    with_pipeline, with_tensorflow, api, with_keras = README_PYTHON
+    with_pipeline, with_hub, with_tensorflow, api, publishing, with_keras = README_PYTHON
     # All gates take a minute, and are run elsewhere.
     everything = 'reference="reference")'
     assert everything in api
@@ -201,7 +202,14 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     exec(compile(api, "README.md", "exec"), names := {})
     assert json.loads(json.dumps(names["record"])) == hubexport.load_record("out/encoder")
-    done = forks.run(with_pipeline + with_tensorflow + with_keras, preload=forks.TENSORFLOW)
+    exec(compile(publishing, "README.md", "exec"), names)
+    assert names["published"][0].state == "published"
+    hubexport.publish(saved_model="out/embed", handle="me/embed/next", to=["hub"])
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    with served(tmp_path / "hub", Faults()) as url:
+        with_hub = with_hub.replace("http://127.0.0.1:8080", url)
+        program = with_pipeline + with_hub + with_tensorflow + with_keras
+        done = forks.run(program, preload=forks.TENSORFLOW)
     assert done.returncode == 0, done.stderr[-4000:]
 
 
