@@ -9,7 +9,17 @@ from hubexport.comparison.changes import ADDED, CHANGED, REMOVED, Change
 from hubexport.comparison.outputs import OutputChange
 from hubexport.comparison.result import Comparison
 from hubexport.comparison.variables import VariableChange
-from hubexport.comparison.wording import alone, counted, cut, groups, number, of_norm, specs, value
+from hubexport.comparison.wording import (
+    alone,
+    counted,
+    cut,
+    groups,
+    number,
+    of_norm,
+    specs,
+    value,
+    visible,
+)
 
 _SHOWN = 8  # bullets of a group, rows of the table
 _NOT_NEWS = ("command", "environment", "schema_version", "self_test", "validation")
@@ -52,7 +62,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
 
 def code(text: str) -> str:
     """Text as code, on one line, also within a table."""
-    text = re.sub(r"\s+", " ", text).replace("|", "\\|")
+    text = visible(re.sub(r"\s+", " ", text)).replace("|", "\\|")
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
     return f"{fence} {text} {fence}" if longest else f"`{text}`"

@@ -19,6 +19,7 @@ from hubexport.comparison.wording import (
     of_norm,
     specs,
     summary,
+    visible,
 )
 
 SHOWN = 12
@@ -30,7 +31,7 @@ _SIGNS = {ADDED: "+", REMOVED: "-", CHANGED: " "}
 
 def render_text(comparison: Comparison) -> str:
     """The lines for people; long lists are cut, and say so."""
-    return "\n".join(_lines(comparison))
+    return "\n".join(map(visible, _lines(comparison)))
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
@@ -83,6 +84,8 @@ def _how_far(change: VariableChange) -> str:
         parts.append(f"{change.elements:,} of {counted(math.prod(change.b.shape), 'element')}")
     if change.detail:
         parts.append(change.detail)
+    if not parts and change.a == change.b:
+        parts.append("the bytes differ")
     return ", ".join(parts)
 
 

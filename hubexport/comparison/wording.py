@@ -13,6 +13,7 @@ from hubexport.comparison.result import Comparison
 from hubexport.comparison.variables import VariableChange
 
 ARROW = "->"
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _DIGEST = re.compile("[0-9a-f]{64}")
 _LONGEST = 60  # characters of a value
 _LONGEST_TEXT = 160  # of a string: warnings are sentences
@@ -82,6 +83,8 @@ def of_norm(distance: Distance) -> str:
 
 def value(found: Any) -> str:
     """A value of a record in a few characters, on one line."""
+    if isinstance(found, dict) and found.keys() == {"bytes", "sha256"}:
+        return f"{counted(found['bytes'], 'byte')}, SHA-256 {value(found['sha256'])}"
     if isinstance(found, dict) and found and all(type(each) is int for each in found.values()):
         return ", ".join(counted(each, name.removesuffix("s")) for name, each in found.items())
     if isinstance(found, str) and _DIGEST.fullmatch(found):
@@ -119,6 +122,11 @@ def specs(change: VariableChange) -> str:
     if change.a.trainable != change.b.trainable:
         parts.append(f"trainable {value(change.a.trainable)} {ARROW} {value(change.b.trainable)}")
     return ", ".join(parts)
+
+
+def visible(text: str) -> str:
+    """Text on one line whose control characters, which steer terminals, are seen instead."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def cut(lines: Sequence[str], shown: int, more: str) -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 from markdown_it import MarkdownIt
@@ -18,6 +19,7 @@ from hubexport.comparison.text import SHOWN, render_text
 from hubexport.comparison.variables import Spec, VariableChange, Variables
 from hubexport.comparison.wording import number, summary, value
 
+TEXT = Spec("string", (2,), None)
 SPEC = Spec("float32", (4, 2), True)
 DISTANCE = Distance(0.5, 0.25, 0.125, (3, 1), 6)
 OTHERS = Distance(1.0, math.inf, 2.0, (0, 0), 8)
@@ -40,10 +42,11 @@ DIFFERENT = comparison(
     ),
     key_report=(Change("tensors[x]", REMOVED, {"variable": "x", "tensor": "y" * 80}),),
     variables=Variables(
-        3, 4, {"bytes": 1},
+        4, 5, {"bytes": 1},
         (
             VariableChange("kernel", CHANGED, SPEC, SPEC, DISTANCE, 6),
             VariableChange("new|one", ADDED, None, SPEC),
+            VariableChange("text", CHANGED, TEXT, TEXT),
             VariableChange("zero", CHANGED, SPEC, SPEC, OTHERS, 8, "the bytes of b are not"),
         ),
     ),
@@ -78,7 +81,7 @@ def test_equal_artifacts_are_called_identical() -> None:
 
 def test_the_summary_counts_everything() -> None:
     assert summary(DIFFERENT) == (
-        "3 of 4 variables differ, the furthest zero by inf of its norm; configuration: 2; "
+        "4 of 5 variables differ, the furthest zero by inf of its norm; configuration: 2; "
         "key report: 1; signatures: 1; ops: 2; graph: 2; assets: 1; outputs: 2 of 3; page: 3 lines"
     )
 
@@ -100,6 +103,7 @@ def test_text_says_what_was_there_and_what_is() -> None:
         "  + command: --dtype=bfloat16",
         "  - tensors[x]",
         "  + new|one  float32 [4, 2]",
+        "    text     string [2]      the bytes differ",
         "    kernel   float32 [4, 2]  0.25 of its norm (0.5), at most 0.125 at [3, 1], "
         "6 of 8 elements",
         "    signatures.serving_default.inputs.x.shape: [null, 8] -> [null, null]",
@@ -134,7 +138,7 @@ def test_json_is_json() -> None:
     fields = json.loads(
         render_json(DIFFERENT), parse_constant=lambda name: pytest.fail(f"found {name}")
     )
-    zero = fields["variables"]["changes"][2]
+    zero = fields["variables"]["changes"][3]
     assert zero["distance"]["relative"] == "inf" and zero["distance"]["at"] == [0, 0]
     assert [each["differs"] for each in fields["outputs"]["compared"]] == [True, False, True]
     assert fields["format"] == 1 and fields["configuration"][0] == {
@@ -144,7 +148,7 @@ def test_json_is_json() -> None:
 
 def test_markdown_is_a_changelog_entry() -> None:
     text = render_markdown(DIFFERENT)
-    assert text.startswith("## Changes\n\n- Variables: 3 of 4 differ.\n")
+    assert text.startswith("## Changes\n\n- Variables: 4 of 5 differ.\n")
     assert "/home/me" not in text and "old" not in text and "--dtype" not in text
     assert "  - `architecture.dtype`: `float32` is now `bfloat16`\n" in text
     assert "  - `ops[TFText>X]` is new: `1`\n" in text and "ops.Cast" not in text
@@ -162,11 +166,21 @@ def test_names_are_nothing_but_text_in_markdown(text: str) -> None:
     assert "<script" not in html and "<a " not in html
 
 
+def test_names_do_not_steer_terminals() -> None:
+    change = VariableChange("a\x1b[2Jb\nc\ud800", REMOVED, SPEC, None)
+    found = comparison(variables=Variables(1, 0, {}, (change,)))
+    for render in (render_text, render_markdown):
+        text = render(found)
+        assert not re.search("[\x00-\x09\x0b-\x1f]", text) and "\\x1b[2Jb" in text
+        text.encode("utf-8")
+
+
 @pytest.mark.parametrize(
     ("found", "text"),
     [
         ("float32", "float32"), ("", '""'), ("a\nb", '"a\\nb"'), (None, "null"), (1e-12, "1e-12"),
         (["a"], '["a"]'), ({"functions": 1, "nodes": 2}, "1 function, 2 nodes"),
+        ({"bytes": 3, "sha256": "ab" * 32}, "3 bytes, SHA-256 abababababab..."),
         ("ab" * 32, "abababababab..."), ("x" * 200, "x" * 156 + " ..."),
         ([1] * 100, f"{str([1] * 100)[:56]} ..."),
     ],
