@@ -61,6 +61,12 @@ COMMANDS: tuple[tuple[str, str], ...] = (
         "fill-mask",
     ),
     ("run --saved_model=pipeline --input=texts.txt --output=masks.jsonl", "num_masks []"),
+    ("publish --saved_model=pipeline --handle=smoke/fill/next --to=hub", "published"),
+    ("publish --saved_model=pipeline --handle=smoke/fill/1 --to=hub", "already published"),
+    ("pull smoke/fill --hub=hub --output=pulled", "as in the manifest"),
+    ("diff pipeline pulled", "identical"),
+    ("verify smoke/fill/1 --hub=hub", "all as it should be"),
+    ("hub check hub", "1 versions, 0 problems"),
 )
 
 
@@ -142,15 +148,23 @@ def command_checks(work: Path) -> list[Check]:
         assert done.returncode == 1, done
         assert "not empty" in done.stderr and "hint:" in done.stderr, done.stderr
 
-    def wrote_three_artifacts() -> None:
+    def wrote_what_was_asked_for() -> None:
         found = {path.name for path in work.iterdir()} - {"checkpoint", "texts.txt", "vocab.txt"}
-        expected = {"encoder", "preprocessor", "pipeline", "vectors.npy", "masks.jsonl"}
+        expected = {
+            "encoder",
+            "preprocessor",
+            "pipeline",
+            "vectors.npy",
+            "masks.jsonl",
+            "hub",
+            "pulled",
+        }
         assert found == expected, found
 
     return [
         *((f"hubexport {line}", succeeds(line, expected)) for line, expected in COMMANDS),
         ("an export path that is not empty is refused", refuses_to_replace),
-        ("three artifacts, two files and nothing else were written", wrote_three_artifacts),
+        ("what was asked for was written, and nothing else", wrote_what_was_asked_for),
     ]
 
 
@@ -199,6 +213,19 @@ def reload_checks(work: Path) -> list[Check]:
         check_shape(found["scores"], batch, 2, 2)
         assert found["tokens"].shape == (batch, 2, 2) and found["tokens"][0, 0, 0].numpy()
 
+    def served() -> None:
+        os.environ["TFHUB_CACHE_DIR"] = str(work / "cache")
+        command = [PROGRAM, "serve", f"--root={work / 'hub'}", "--port=0"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[1].rstrip("/")
+            found = hub.load(f"{address}/smoke/fill")(texts)
+        finally:
+            server.terminate()
+        assert server.wait(60) == 0
+        same(found["scores"], loaded["pipeline"](texts)["scores"])
+
     def signatures() -> None:
         served = loaded["encoder"].signatures["serving_default"](**loaded["inputs"])
         same(served["sequence_output"], loaded["outputs"]["sequence_output"])
@@ -243,6 +270,7 @@ def reload_checks(work: Path) -> list[Check]:
         ("preprocessor -> encoder", encode),
         ("encoder.mlm and encoder.nsp", heads),
         ("a pipeline fills masks", answers),
+        ("hub.load has it from a server", served),
         ("signatures give the same", signatures),
         ("hub.KerasLayer gives the same", keras_layers),
         ("HubLayer gives the same, and is trained", keras_3_trains),

@@ -18,18 +18,22 @@ FILES = {
 }
 
 
-def make_artifact(path: Path, *, salt: bytes = b"", **changes: Any) -> Path:
+def make_artifact(path: Path, *, salt: bytes = b"", padding: int = 0, **changes: Any) -> Path:
     """An encoder's directory.
 
     Args:
       path: to make.
       salt: other bytes make another artifact.
+      padding: bytes of one more file, of zeros.
       changes: of the record.
     """
     for name, data in FILES.items():
         file = path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data + (salt if name == "saved_model.pb" else b""))
+    if padding:
+        with open(path / "assets" / "zeros.bin", "wb") as zeros:
+            zeros.truncate(padding)
     record = {
         "schema_version": 2,
         "kind": "encoder",

@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hubexport import cli
 from hubexport.errors import ExportPathError, HubexportError, UsageError
+from hubexport.publishing import pulling
 from hubexport.publishing.maintenance import retract
 from hubexport.publishing.publication import publish
 from hubexport.publishing.pulling import fetched, pull
 from tests.publishing.making import files_of, make_artifact, place_in
 from tests.publishing.servers import Faults, served
+from tests.serving.hub.servers import ours
 
 ROOT = Path(__file__).parents[2]
 HANDLE = "example/bert/1"
@@ -101,6 +104,39 @@ def test_another_run_goes_on(artifact: Path, hub: Path, tmp_path: Path) -> None:
     assert files_of(found.directory) == files_of(artifact)
     assert ("/example/bert/1/model.tar", "bytes=300000-") in faults.asked
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_server_that_is_killed(
+    artifact: Path, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the midst of a download; another at the same address is asked for the rest."""
+    append, killed = pulling._append, []
+
+    def kill(place: Any, entry: Any, file: Any, size: int, advance: Any) -> None:
+        def count(number: int) -> None:
+            file.flush()
+            if not killed and file.tell() >= 300_000:
+                killed.append(file.tell())
+                assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+
+        append(place, entry, file, size, count)
+
+    monkeypatch.setattr(pulling, "_append", kill)
+    monkeypatch.setattr(pulling, "_PIECE", 100_000)
+    big = make_artifact(tmp_path / "big", padding=64 << 20)
+    publish(saved_model=big, handle="example/big/1", to=[hub])
+    with ours(hub, tmp_path / "said") as server:
+        with pytest.raises(HubexportError, match=r"server (does not answer|stopped)"):
+            pull(source=f"{server.url}/example/big/1", output=tmp_path / "out")
+    assert killed and not (tmp_path / "out").exists()
+    (partial,) = tmp_path.glob(".out.*.download")
+    size = partial.stat().st_size
+    log = tmp_path / "log"
+    with ours(hub, tmp_path / "said", f"--access_log={log}") as again:
+        found = pull(source=f"{again.url}/example/big/1", output=tmp_path / "out")
+        assert again.stop() == 0
+    assert files_of(found.directory) == files_of(big)
+    assert " 206 " in log.read_text() and size >= 300_000
 
 
 def test_a_flipped_byte(artifact: Path, hub: Path, tmp_path: Path) -> None:

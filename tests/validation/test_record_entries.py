@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import errno
+import hashlib
 import json
 import math
 import os
