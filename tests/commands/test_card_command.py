@@ -22,6 +22,7 @@ from hubexport.cards.loading import Catalogue, load_catalogue
 from hubexport.cards.rendering import job
 from hubexport.cards.rendering.formats import FORMATS
 from hubexport.cards.rendering.platforms import HUB_URL
+from hubexport.errors import UsageError
 from tests.cards.material import MODEL_CARDS
 from tests.cards.rendering.exported import BASIC, Artifacts, enlarged
 
@@ -370,3 +371,27 @@ def test_help_names_what_there_is() -> None:
     actions = {each.dest: each for each in parsers["card"]._actions}
     assert list(actions["format"].choices or ()) == [*FORMATS, job.SITE]
     assert actions["hub_url"].default == HUB_URL
+
+
+def test_the_page_of_a_publication(cards: Path, small: Path, tmp_path: Path) -> None:
+    """A card's page with Markdown after it, for the card's own version only."""
+    changes = tmp_path / "changes.md"
+    changes.write_text("## Changes\n\nOne *bit*.\n")
+    given: dict[str, Any] = {
+        "saved_model": small, "to": [tmp_path / "hub"], "allow_unvalidated": True,
+        "card": [cards / "encoders" / "small_bert.yaml", changes],
+        "hub_url": "https://hub.example.org/",
+    }  # fmt: skip
+    (found,) = hubexport.publish(handle=f"{SMALL}/1", **given)
+    place = Path(found.where)
+    page = (place / "README.md").read_text("utf-8")
+    assert page.startswith(f"# Module {SMALL}/1\n") and page.endswith("## Changes\n\nOne *bit*.\n")
+    assert f"https://hub.example.org/{SMALL}/1" in page
+    assert found.manifest.description and found.manifest.description in page
+    html = (place / "index.html").read_text("utf-8")
+    assert "<!-- " not in html and "&lt;!--" not in html and "<em>bit</em>" in html
+    with pytest.raises(UsageError, match="card is of another version"):
+        hubexport.publish(handle=f"{SMALL}/2", **given)
+    with pytest.raises(UsageError, match="no card with this handle"):
+        hubexport.publish(handle="example/bert/1", **given)
+    assert hubexport.publish(handle=f"{SMALL}/next", **given)[0].state == "already published"
