@@ -8,13 +8,10 @@ from typing import Any
 from hubexport.cards.agreement import check_agreement
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.rendering.collection import grid_of
-from hubexport.cards.rendering.facts import (
-    EncoderFacts,
-    Facts,
-    PipelineFacts,
-    PreprocessorFacts,
-    Record,
-)
+from hubexport.cards.rendering.facts.encoder import EncoderFacts
+from hubexport.cards.rendering.facts.model import Facts, Record
+from hubexport.cards.rendering.facts.pipeline import PipelineFacts
+from hubexport.cards.rendering.facts.preprocessor import PreprocessorFacts
 from hubexport.cards.rendering.platforms import Platform
 from hubexport.cards.rendering.templates import render
 from hubexport.cards.schema import (

@@ -1,0 +1,1 @@
+"""What the templates of a model's page read: one module for each kind of model."""
