@@ -132,6 +132,22 @@ def test_published_versions_are_compared_as_directories_are(
     assert not any(scratch.iterdir())
 
 
+def test_what_is_for_pages_can_be_published(
+    one: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["diff", str(one), str(other), "--format=markdown"]) == 3
+    page, changes = tmp_path / "page.md", tmp_path / "changes.md"
+    page.write_text("# Model\n\nA model.\n")
+    changes.write_text(capsys.readouterr().out)
+    publish(
+        saved_model=other, handle="example/bert/2", to=[tmp_path / "hub"], allow_unvalidated=True,
+        card=[page, changes],
+    )  # fmt: skip
+    version = tmp_path / "hub" / "example" / "bert" / "2"
+    assert (version / "README.md").read_text().count("## Changes\n\n- Variables: 1 of 2") == 1
+    assert "<code>bias</code>" in (version / "index.html").read_text()
+
+
 def diffed(*arguments: object) -> str:
     """What the command prints in a process of its own that must not import TensorFlow."""
     done = subprocess.run(
