@@ -69,7 +69,10 @@ class Connections(web.Server):
 
     async def drain(self, seconds: float) -> int:
         """Lets requests be answered for so long, and ends all connections; how many were cut."""
-        self.pre_shutdown()  # idle ones end here
+        self.pre_shutdown()  # none waits for another request any more
+        for handler in list(self._idle):
+            if handler.transport is not None:
+                handler.transport.close()
         self._all_done.clear()
         if self._busy:
             with contextlib.suppress(asyncio.TimeoutError):
