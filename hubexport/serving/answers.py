@@ -101,7 +101,7 @@ async def _transmit(
         if answer.sent < span.count:
             # The file became shorter: the client must not take what there is for all of it.
             transport.abort()
-    except ConnectionError:
+    except OSError:  # the client has gone or takes nothing any more, or the disk fails
         if request.transport is not None:
             request.transport.abort()
 

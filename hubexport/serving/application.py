@@ -57,7 +57,7 @@ class Application:
 
     async def _at(self, request: web.BaseRequest, address: Address) -> web.StreamResponse:
         path = address.path
-        if path == "/":
+        if path in ("/", f"/{HTML}"):
             return await self._catalogue(request, address)
         if path == "/index.json":
             index = await self.contents.index()

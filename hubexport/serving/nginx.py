@@ -76,7 +76,7 @@ server {
         if ($hub_newest) { return 302 $uri/$hub_newest$is_args$args; }
         return 404;
     }
-    location = / {
+    location ~ "^/(?:index\.html)?\z" {
         add_header Cache-Control no-cache;
         add_header X-Content-Type-Options nosniff;
         add_header Content-Security-Policy $hub_policy;

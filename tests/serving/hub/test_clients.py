@@ -71,6 +71,11 @@ def test_a_query_and_a_slash_are_forgiven(served: Served) -> None:
         assert hub_library.load(f"{served.url}/{handle}").number.numpy() in (2, 11)
 
 
+def test_the_archive_has_an_address_too(served: Served) -> None:
+    """The one that works where files are all that is served, as in object storage."""
+    assert hub_library.load(f"{served.url}/pub/adder/2/model.tar").number.numpy() == 2
+
+
 @pytest.mark.parametrize("handle", ["pub/adder", "pub/deep/adder.v2/3"])
 def test_keras_layer(served: Served, handle: str) -> None:
     layer = hub_library.KerasLayer(f"{served.url}/{handle}")

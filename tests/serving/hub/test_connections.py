@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+import hubexport.serving.connections as connections_module
 from hubexport.publishing.tree import open_tree
 from hubexport.serving.application import Application
 from hubexport.serving.connections import Connections
@@ -108,6 +110,25 @@ def test_the_oldest_idle_one_makes_room(root: Path) -> None:
             each.close()
 
     run(root, use, most=8)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs Linux")
+def test_who_takes_nothing_is_given_up(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connections_module, "_STALLED_MS", 300)
+
+    async def use(port: int, connections: Connections) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
+        writer.write(DOWNLOAD)
+        await size_of(reader)
+        assert connections.busy == 1
+        while connections.busy:
+            await asyncio.sleep(0.05)
+        writer.close()
+
+    run(root, use)
+    assert not caplog.records
 
 
 def test_a_file_that_becomes_shorter_is_not_taken_for_whole(root: Path) -> None:

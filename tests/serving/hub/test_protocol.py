@@ -201,6 +201,7 @@ class TestBothServers:
 
     def test_the_catalogue(self, served: Served) -> None:
         answer = ask(served.url, "/")
+        assert ask(served.url, "/index.html").body == answer.body
         assert answer.status == 200 and b">pub/Nested/gz.v2</a>" in answer.body
         assert answer.headers["cache-control"] == "no-cache"
         assert "default-src 'none'" in answer.headers["content-security-policy"]
