@@ -127,7 +127,7 @@ def _description(artifact: Artifact) -> str:
         kind, size = record["tokenizer"]["kind"], record["tokenizer"]["vocab_size"]
         return f"Preprocessor of text: {TOKENIZERS.get(kind, kind)}, {size:,} pieces."
     encoder = record["encoder"] if record["kind"] == "pipeline" else record
-    sizes = encoder["architecture"]
+    sizes = encoder.get("architecture", {})
     shape = [
         f"{sizes[name]:,} {words}"
         for name, words in (
@@ -137,10 +137,12 @@ def _description(artifact: Artifact) -> str:
         )
         if isinstance(sizes.get(name), int)
     ]
-    family = family_name(encoder["family"]["name"])
-    task = f"{record['task']['name']} with a " if record["kind"] == "pipeline" else ""
-    start = f"{task}{family} encoder"
-    return f"{start[0].upper()}{start[1:]}{' of ' if shape else ''}{', '.join(shape)}."
+    name = encoder.get("family", {}).get("name")
+    words = " ".join(filter(None, [family_name(name) if name else None, "encoder"]))
+    sentence = f"{words}{' of ' if shape else ''}{', '.join(shape)}."
+    if record["kind"] == "pipeline":
+        sentence = f"{record['task']['name']} by {sentence}"
+    return sentence[0].upper() + sentence[1:]
 
 
 def _read(path: Path) -> str:
