@@ -279,7 +279,7 @@ def _check_same(handle: Handle, target: Target, text: str, manifest: Manifest) -
             ("found", target.describe(handle)),
             ("differ", some_of(differ) or "what the manifest says of the artifact"),
         ],
-        f"publish it as the next version: --handle={handle.model}/next.",
+        "publish it as the next version: --handle=PUBLISHER/NAME/next.",
     )
 
 
