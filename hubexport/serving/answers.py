@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 
@@ -11,6 +10,7 @@ from aiohttp import hdrs, web
 from hubexport.publishing.catalogue import PAGE_POLICY
 from hubexport.serving.conditions import Span, UnsatisfiableError, asked_span, names
 from hubexport.serving.contents import Digest, Sendable
+from hubexport.serving.sending import send_file
 
 FOREVER = "public, max-age=31536000, immutable"
 """Cache-Control of versions, which never change."""
@@ -21,9 +21,12 @@ _FIRST = 2**14
 
 
 class FileAnswer(web.StreamResponse):
-    """A response whose body the system sends from a file; `sent` counts it."""
+    """A response whose body the system sends from a file; `sent` counts its bytes."""
 
     sent = 0
+
+    def count(self, piece: int) -> None:
+        self.sent += piece
 
 
 def text(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -87,17 +90,14 @@ async def _transmit(
         descriptor = sendable.file.fileno()
         first = os.pread(descriptor, min(_FIRST, span.count), span.start)
         await answer.write(first)
-        answer.sent = len(first)
+        answer.count(len(first))
         rest = span.count - len(first)
         transport = request.transport
         if transport is None:
             return
         if first and rest:
-            # From the file to the socket within the system: neither the size of files nor the
-            # number of downloads makes this process larger.
             start = span.start + len(first)
-            loop = asyncio.get_running_loop()
-            answer.sent += await loop.sendfile(transport, sendable.file, start, rest)
+            await send_file(transport, sendable.file, start, rest, answer.count)
         if answer.sent < span.count:
             # The file became shorter: the client must not take what there is for all of it.
             transport.abort()

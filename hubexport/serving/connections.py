@@ -113,5 +113,12 @@ def is_ours(record: logging.LogRecord) -> bool:
 
 
 def _end(handler: web.RequestHandler) -> None:
-    if isinstance(handler.transport, asyncio.Transport):
-        handler.transport.abort()
+    transport = handler.transport
+    if not isinstance(transport, asyncio.Transport):
+        return
+    used = transport.get_extra_info("socket")
+    if used is not None:
+        # For whoever sends by a descriptor of his own, too.
+        with contextlib.suppress(OSError):
+            used.shutdown(socket.SHUT_RDWR)
+    transport.abort()
