@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubexport.errors import HubexportError
-from hubexport.publishing.handle import Model
+from hubexport.publishing.handle import Handle, Model
 from hubexport.publishing.manifest import read_manifest
 from hubexport.publishing.tree import MANIFEST, Tree
 
@@ -121,9 +121,11 @@ def newest_map(index: dict[str, Any]) -> str:
 
 def _entry(tree: Tree, model: Model) -> dict[str, Any] | None:
     versions = tree.versions(model)
-    newest = tree.newest(model)
-    path = newest and tree.file(newest, MANIFEST)
-    if not path:
+    if not versions:
+        return None
+    newest = Handle(model, versions[-1])
+    path = tree.file(newest, MANIFEST)
+    if path is None:
         return None
     try:
         manifest = read_manifest(path)
