@@ -33,6 +33,10 @@ _ATTEMPTS = 100
 """Conflicts that `next` bears; each means that another publisher succeeded."""
 
 
+class OtherBytesError(HubexportError):
+    """The version is there, and is not what would be published."""
+
+
 @dataclass(frozen=True)
 class Publication:
     """What became of a version on one target.
@@ -128,12 +132,17 @@ class _Job:
         for left in reversed(range(_ATTEMPTS if version is None else 2)):
             taken = sorted({n for target in self.targets for n in target.taken(self.model)})
             handle = Handle(self.model, version or (taken[-1] + 1 if taken else 1))
-            if version is None and taken:
+            is_new = version is None
+            if is_new and taken:
                 newest = Handle(self.model, taken[-1])
                 if self._is_there(newest):
-                    handle = newest
+                    handle, is_new = newest, False
             try:
                 return self._publish(handle, dry_run=dry_run)
+            except OtherBytesError:
+                # Of a number that was free a moment ago, another publisher was faster.
+                if not (is_new and left):
+                    raise
             except ConflictError:
                 if not left:
                     raise
@@ -264,7 +273,7 @@ def _check_same(handle: Handle, target: Target, text: str, manifest: Manifest) -
     """Fails where a version that is there is another.
 
     Raises:
-      HubexportError: it is; versions are never changed.
+      OtherBytesError: it is; versions are never changed.
     """
     there = parse_manifest(text.encode(), target.describe(handle))
     if there == manifest:
@@ -272,7 +281,7 @@ def _check_same(handle: Handle, target: Target, text: str, manifest: Manifest) -
     mine = {each.path: each for each in (manifest.archive, *manifest.files, *manifest.beside)}
     theirs = {each.path: each for each in (there.archive, *there.files, *there.beside)}
     differ = [path for path in sorted({*mine, *theirs}) if mine.get(path) != theirs.get(path)]
-    raise HubexportError(
+    raise OtherBytesError(
         "the version is published with other bytes, and versions are never changed",
         [
             ("version", str(handle)),

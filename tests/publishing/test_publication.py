@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,23 @@ def test_several_hubs(artifact: Path, hub: Path, tmp_path: Path) -> None:
     states = [(each.state, each.handle.version) for each in found]
     assert states == [(ALREADY, 1), (PUBLISHED, 1)]
     assert files_of(other / HANDLE) == files_of(hub / HANDLE)
+
+
+def test_another_publisher_is_faster(
+    artifact: Path, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any moment between the choice of a number and its commit, `next` takes the one after."""
+    other = make_artifact(tmp_path / "other", salt=b"!")
+    for number, name in enumerate(("manifest", "stage")):
+        call, handle = getattr(targets.LocalTarget, name), f"example/m{number}/next"
+
+        def first(self: Any, *arguments: Any, call: Any = call, handle: str = handle) -> Any:
+            monkeypatch.undo()
+            assert published(other, hub, handle).handle.version == 1
+            return call(self, *arguments)
+
+        monkeypatch.setattr(targets.LocalTarget, name, first)
+        assert published(artifact, hub, handle).handle.version == 2
 
 
 def test_dry_run(artifact: Path, hub: Path) -> None:
