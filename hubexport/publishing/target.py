@@ -31,7 +31,7 @@ from hubexport.publishing.tree import (
     open_tree,
 )
 from hubexport.saved_model.staging import make_staging, release, remove, remove_abandoned
-from hubexport.saved_model.target import sync, sync_directory
+from hubexport.saved_model.target import sync, sync_directory, umask
 
 _ATTEMPTS = 10
 
@@ -159,7 +159,7 @@ class LocalTarget:
         try:
             self._make_root()
             staging, lock = _made_beside(place)
-            staging.chmod(0o755)
+            staging.chmod(0o777 & ~umask())
             yield LocalStaged(staging, place, handle)
         except OSError as error:
             raise self._cannot(error) from error
@@ -269,7 +269,7 @@ def write_text(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Others that make the index wait, so that the last to write it has seen all versions."""
-    descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

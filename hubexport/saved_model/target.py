@@ -137,7 +137,7 @@ def staged_directory(export_path: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         _make_parents(export_path.parent, made_parents)
         staging, lock = make_staging(export_path)
-        staging.chmod(0o777 & ~_umask())
+        staging.chmod(0o777 & ~umask())
         yield staging
         sync(staging)
         check_target(export_path, overwrite=overwrite)  # others may have written meanwhile
@@ -165,7 +165,8 @@ def _make_parents(directory: Path, made: list[Path]) -> None:
         made.append(directory)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Permissions that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

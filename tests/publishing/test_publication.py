@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,18 @@ def test_the_tree(artifact: Path, hub: Path) -> None:
     (model,) = json.loads((hub / "index.json").read_text())["models"]
     assert (model["handle"], model["versions"]) == ("example/bert", [1])
     assert verify(source=str(hub / HANDLE)).problems == ()
-    assert (hub / HANDLE).stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_permissions(umask: int, artifact: Path, hub: Path) -> None:
+    """Those of the user's new files: a hub may be kept by a group."""
+    before = os.umask(umask)
+    try:
+        published(artifact, hub)
+    finally:
+        os.umask(before)
+    for path in (hub, *hub.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~umask, path
 
 
 def test_the_same_bytes_again(artifact: Path, hub: Path) -> None:
