@@ -157,6 +157,8 @@ class _Job:
         for target, text in zip(self.targets, there, strict=True):
             if text is not None and manifest is not None:
                 _check_same(handle, target, text, manifest)
+                for entry in (manifest.archive, *manifest.beside):
+                    self._check_read(handle, entry, target.read(handle, entry.path), "published")
         done: list[Publication] = []
         with contextlib.ExitStack() as stack:
             staged: dict[int, Staged] = {}
@@ -211,19 +213,27 @@ class _Job:
                 file.write(data)
             entries.append(_entry(name, data))
         for entry in entries:
-            size, digest = digest_of(_told(staged.read_back(entry.path), self.advance))
-            if (size, digest) != (entry.bytes, entry.sha256):
-                raise HubexportError(
-                    "what was written reads back as something else, and was not published",
-                    [
-                        ("version", str(handle)),
-                        ("file", entry.path),
-                        ("written", f"{entry.bytes:,} bytes, SHA-256 {entry.sha256}"),
-                        ("read back", f"{size:,} bytes, SHA-256 {digest}"),
-                    ],
-                    "check the medium that the hub is on.",
-                )
+            self._check_read(handle, entry, staged.read_back(entry.path), "written")
         return manifest
+
+    def _check_read(self, handle: Handle, entry: Entry, pieces: Iterator[bytes], what: str) -> None:
+        """Fails where a file is not what was written just now, or when it was published.
+
+        Raises:
+          HubexportError: it is not.
+        """
+        size, digest = digest_of(_told(pieces, self.advance))
+        if (size, digest) != (entry.bytes, entry.sha256):
+            raise HubexportError(
+                f"what was {what} reads back as something else",
+                [
+                    ("version", str(handle)),
+                    ("file", entry.path),
+                    (what, f"{entry.bytes:,} bytes, SHA-256 {entry.sha256}"),
+                    ("read back", f"{size:,} bytes, SHA-256 {digest}"),
+                ],
+                "check the medium that the hub is on, and the rest of it by `hubexport hub check`.",
+            )
 
     def _described(
         self, handle: Handle, page: pages.Page, packed: Packed

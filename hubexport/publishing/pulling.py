@@ -18,6 +18,7 @@ from hubexport.publishing import hub_cache
 from hubexport.publishing.archive import digest_of, pieces_of, unpack
 from hubexport.publishing.manifest import Entry, Manifest
 from hubexport.publishing.places import Place, UnreachableError, locate, manifest_of
+from hubexport.publishing.tree import MANIFEST
 from hubexport.saved_model.identity import RECORD, file_digests
 from hubexport.saved_model.staging import remove_abandoned
 from hubexport.saved_model.target import check_space, check_target, staged_directory
@@ -102,7 +103,7 @@ def fetched(source: str, hub: str | None = None, *, show_progress: bool = False)
       HubexportError: as of `pull`.
     """
     directory = Path(source)
-    if directory.is_dir() and not (directory / "manifest.json").is_file():
+    if directory.is_dir() and not (directory / MANIFEST).is_file():
         yield directory
         return
     with tempfile.TemporaryDirectory(prefix="hubexport.") as place:
@@ -190,9 +191,13 @@ def _alone(partial: Path) -> Iterator[None]:
       HubexportError: another does.
       OSError: it cannot be made.
     """
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor, is_ours = os.open(partial, flags, 0o666), False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not (partial.exists() and os.path.samestat(os.fstat(descriptor), partial.stat())):
+            raise BlockingIOError  # another was done with it, and removed it, just now
+        is_ours = True
         yield
     except BlockingIOError as error:
         raise HubexportError(
@@ -201,6 +206,9 @@ def _alone(partial: Path) -> Iterator[None]:
             "wait until it is done.",
         ) from error
     finally:
+        with contextlib.suppress(OSError):
+            if is_ours and os.fstat(descriptor).st_size == 0:
+                partial.unlink()  # nothing that another run could go on with
         os.close(descriptor)
 
 

@@ -75,6 +75,14 @@ class Target(Protocol):
         """
         ...
 
+    def read(self, handle: Handle, name: str) -> Iterator[bytes]:
+        """A file of a version that is there.
+
+        Raises:
+          HubexportError: it is missing, or cannot be read.
+        """
+        ...
+
     def stage(self, handle: Handle) -> contextlib.AbstractContextManager[Staged]:
         """A version to write; what is not committed within is removed.
 
@@ -151,9 +159,26 @@ class LocalTarget:
         path = self.tree.file(handle, MANIFEST)
         return None if path is None else read_manifest(path).text()
 
+    def read(self, handle: Handle, name: str) -> Iterator[bytes]:
+        path = self.tree.file(handle, name)
+        try:
+            if path is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            yield from pieces_of(path)
+        except OSError as error:
+            raise HubexportError(
+                "a file of a published version cannot be read",
+                [
+                    ("file", str(self.tree.place(handle) / name)),
+                    ("system", error.strerror or str(error)),
+                ],
+                "look what else is wrong: `hubexport hub check`.",
+            ) from error
+
     @contextlib.contextmanager
     def stage(self, handle: Handle) -> Iterator[Staged]:
         place = self.tree.place(handle)
+        self._check_links(place)
         staging: Path | None = None
         lock: int | None = None
         try:
@@ -192,6 +217,17 @@ class LocalTarget:
             # Others may do the same just now: they write the same.
             write_text(self.root / HUB, json.dumps({"format": FORMAT}) + "\n")
             self._tree = open_tree(self.root)
+
+    def _check_links(self, place: Path) -> None:
+        """What lies behind a link is not of the hub: nobody would see what is written there."""
+        parents = place.relative_to(self.root).parents
+        links = [each for each in parents if each.name and (self.root / each).is_symlink()]
+        if links:
+            raise HubexportError(
+                "a directory of the hub is a link, which hubs have none of",
+                [("hub", str(self.root)), ("link", links[-1].as_posix())],
+                "put the directory itself there.",
+            )
 
     def _cannot(self, error: OSError) -> HubexportError:
         facts = [("hub", str(self.root)), ("system", error.strerror or str(error))]

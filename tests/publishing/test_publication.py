@@ -80,6 +80,31 @@ def test_the_same_bytes_again(artifact: Path, hub: Path) -> None:
     assert seen(hub) == before
 
 
+def test_the_same_bytes_again_that_are_damaged(artifact: Path, hub: Path) -> None:
+    """What is there is read, before it is said to be there."""
+    published(artifact, hub)
+    archive = hub / HANDLE / "model.tar"
+    data = bytearray(archive.read_bytes())
+    data[5000] ^= 1
+    archive.write_bytes(data)
+    for handle in (HANDLE, "example/bert/next"):
+        with pytest.raises(HubexportError, match=r"published reads back as something(.|\n)*tar"):
+            published(artifact, hub, handle)
+    archive.unlink()
+    with pytest.raises(HubexportError, match=r"cannot be read(.|\n)*model\.tar"):
+        published(artifact, hub)
+
+
+def test_a_directory_that_is_a_link(artifact: Path, hub: Path, tmp_path: Path) -> None:
+    published(artifact, hub, "example/other/1")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (hub / "example" / "bert").symlink_to(outside)
+    with pytest.raises(HubexportError, match=r"is a link(.|\n)*link: example/bert"):
+        published(artifact, hub)
+    assert not list(outside.iterdir())
+
+
 def test_other_bytes(artifact: Path, hub: Path, tmp_path: Path) -> None:
     published(artifact, hub)
     before, other = seen(hub), make_artifact(tmp_path / "other", salt=b"!")

@@ -243,6 +243,11 @@ def test_two_at_once(hub: Path, tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(HubexportError, match="another process is pulling"):
             pull(source=str(hub / HANDLE), output=tmp_path / "out")
+        assert Path(file.name).exists()
+    (hub / HANDLE / "model.tar").unlink()
+    with pytest.raises(HubexportError, match=r"cannot be read(.|\n)*model\.tar"):
+        pull(source=str(hub / HANDLE), output=tmp_path / "out")
+    assert not list(tmp_path.glob(".out.*"))
 
 
 def test_for_a_while(artifact: Path, hub: Path) -> None:
