@@ -206,9 +206,12 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert names["published"][0].state == "published"
     hubexport.publish(saved_model="out/embed", handle="me/embed/next", to=["hub"])
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    (page,) = (tmp_path / "hub").glob("me/embed/1/README.md")
+    (on_page,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    assert "outputs = pipeline(tf.constant([" in on_page
     with served(tmp_path / "hub", Faults()) as url:
-        with_hub = with_hub.replace("http://127.0.0.1:8080", url)
-        program = with_pipeline + with_hub + with_tensorflow + with_keras
+        remote = (with_hub + on_page).replace("http://127.0.0.1:8080", url)
+        program = with_pipeline + remote + with_tensorflow + with_keras
         done = forks.run(program, preload=forks.TENSORFLOW)
     assert done.returncode == 0, done.stderr[-4000:]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,9 +114,16 @@ def _of_record(artifact: Artifact, handle: Handle, hub_url: str) -> Page:
         kind=artifact.record["kind"],
         description=description,
         validated=artifact.validated,
+        example=_example(artifact),
         files=[member for member in artifact.members if member.size is not None],
     )
     return Page(text, description)
+
+
+def _example(artifact: Artifact) -> list[str]:
+    """The inputs that the record has answers to, as JSON, in the order that calls take them."""
+    inputs = artifact.record.get("example", {}).get("inputs", {})
+    return [json.dumps(texts, ensure_ascii=False) for texts in inputs.values()]
 
 
 def _description(artifact: Artifact) -> str:
@@ -141,7 +149,7 @@ def _description(artifact: Artifact) -> str:
     words = " ".join(filter(None, [family_name(name) if name else None, "encoder"]))
     sentence = f"{words}{' of ' if shape else ''}{', '.join(shape)}."
     if record["kind"] == "pipeline":
-        sentence = f"{record['task']['name']} by {sentence}"
+        sentence = f"{record['task']['name']}: {sentence}"
     return sentence[0].upper() + sentence[1:]
 
 
