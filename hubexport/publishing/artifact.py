@@ -12,6 +12,7 @@ from hubexport.publishing.archive import Member, members_of
 from hubexport.publishing.manifest import Entry
 from hubexport.saved_model.identity import RECORD
 from hubexport.saved_model.record import load_record
+from hubexport.validation.gates import GATES
 
 VALIDATE = "run `hubexport validate --update_record` on it, or pass --allow_unvalidated."
 
@@ -23,11 +24,13 @@ class Tested:
     Attributes:
       where: in words.
       passed: its result.
+      left_out: gates that were not asked for; empty where all were, or where there are none.
       files: path -> SHA-256 of what was tested; None where an older release did not write it.
     """
 
     where: str
     passed: bool
+    left_out: tuple[str, ...]
     files: Mapping[str, str] | None
 
 
@@ -51,10 +54,8 @@ class Artifact:
 
     @property
     def validated(self) -> bool:
-        """Whether there are tests of files that are known, and all of them passed."""
-        return bool(self.tests) and all(
-            test.passed and test.files is not None for test in self.tests
-        )
+        """Whether a test by all gates is among those of files that are known, and all passed."""
+        return validated(self.tests)
 
     @property
     def size(self) -> int:
@@ -88,12 +89,28 @@ def tests_of(record: Mapping[str, Any]) -> list[Tested]:
         Tested(
             f"validation on {entry.get('device')} by {entry.get('runtime')}",
             entry.get("passed") is True,
+            _left_out(entry, record["kind"]),
             entry.get("files"),
         )
         for entry in record.get("validation", [])
     ]
     own = record.get("self_test")
-    return validations + ([Tested("test at export", True, own.get("files"))] if own else [])
+    return validations + ([Tested("test at export", True, (), own.get("files"))] if own else [])
+
+
+def validated(tests: Sequence[Tested]) -> bool:
+    """Whether tests are enough to publish what they are of."""
+    passed = all(test.passed and test.files is not None for test in tests)
+    return passed and any(not test.left_out for test in tests)
+
+
+def _left_out(entry: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+    """Gates of TensorFlow's runtime that look at this artifact alone, and are not in an entry.
+
+    Those that had nothing to look at are in it as not run, with the reason.
+    """
+    asked = {str(gate.get("name")).partition(" [")[0] for gate in entry.get("gates", [])}
+    return tuple(gate.NAME for gate in GATES if (kind,) == gate.NEEDS and gate.NAME not in asked)
 
 
 def differences(tested: Mapping[str, str], files: Sequence[Entry]) -> list[str]:
@@ -137,10 +154,16 @@ def _check_tests(artifact: Artifact) -> None:
         problem, found = "the artifact was not validated", "no results in its record"
     elif failed := [test.where for test in artifact.tests if not test.passed]:
         problem, found = "the artifact did not pass", some_of(failed)
-    elif not artifact.validated:
+    elif any(test.files is None for test in artifact.tests):
         problem, found = (
             "which files were validated is not known",
             "results of an older release, without digests of the files",
+        )
+    elif not artifact.validated:
+        fewest = min((test.left_out for test in artifact.tests), key=len)
+        problem, found = (
+            "the artifact was validated by some gates only",
+            (f"nothing of {some_of(fewest)}"),
         )
     if problem:
         raise HubexportError(

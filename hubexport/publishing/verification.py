@@ -9,7 +9,7 @@ from pathlib import Path
 from hubexport.errors import HubexportError
 from hubexport.progress import bytes_bar
 from hubexport.publishing.archive import different, digest_of, unpack
-from hubexport.publishing.artifact import differences, read_artifact, tests_of
+from hubexport.publishing.artifact import differences, read_artifact, tests_of, validated
 from hubexport.publishing.manifest import Entry, Manifest, media_type
 from hubexport.publishing.places import Place, locate, manifest_of, read_text
 from hubexport.publishing.tree import HTML, MANIFEST, PAGE, RECORD, SUMS
@@ -82,8 +82,8 @@ def _artifact(directory: Path) -> Verified:
     ]
     problems += [f"{test.where}: did not pass" for test in artifact.tests if not test.passed]
     checked = tuple(test.where for test in artifact.tests if test.files) or ("record",)
-    validated = artifact.validated and not problems
-    return Verified(str(directory), checked, len(files), artifact.size, tuple(problems), validated)
+    passed = artifact.validated and not problems
+    return Verified(str(directory), checked, len(files), artifact.size, tuple(problems), passed)
 
 
 def _version(place: Place, manifest: Manifest, advance: Callable[[int], object]) -> list[str]:
@@ -128,9 +128,10 @@ def _record(text: bytes | None, manifest: Manifest) -> list[str]:
         if test.files is not None
         for difference in differences(test.files, manifest.files)
     ]
-    validated = bool(tests) and all(test.passed and test.files is not None for test in tests)
-    if validated != manifest.validated:
-        problems.append(f"{MANIFEST}: says validated: {manifest.validated}, the record {validated}")
+    if validated(tests) != manifest.validated:
+        problems.append(
+            f"{MANIFEST}: says validated: {manifest.validated}, which the record denies"
+        )
     if record["kind"] != manifest.kind:
         problems.append(f"{MANIFEST}: says {manifest.kind}, the record {record['kind']}")
     return problems

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hubexport.saved_model.identity import RECORD, file_digests
+from hubexport.validation.gates import NAMES
 
 FILES = {
     "saved_model.pb": b"a program" * 100,
@@ -41,6 +42,7 @@ def make_artifact(path: Path, *, salt: bytes = b"", padding: int = 0, **changes:
         "architecture": {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2},
         "validation": [{
             "runtime": "tensorflow", "device": "cpu", "passed": True, "files": file_digests(path),
+            "gates": [{"name": name} for name in NAMES],
         }],
         **changes,
     }  # fmt: skip

@@ -192,6 +192,23 @@ def test_not_validated(validation: list[object], said: str, hub: Path, tmp_path:
         assert "Not validated" in (hub / HANDLE / "README.md").read_text()
 
 
+def test_validated_by_some_gates(hub: Path, tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path / "it")
+    record = json.loads((artifact / RECORD).read_text())
+    (whole,) = record["validation"]
+    part = {**whole, "gates": [{"name": "integrity"}, {"name": "numerics [float32]"}]}
+    for validation, said in ([part], "interface, batch"), ([part, whole], ""):
+        record["validation"] = validation
+        (artifact / RECORD).write_text(json.dumps(record))
+        if said:
+            with pytest.raises(HubexportError, match=f"some gates only(.|\n)*nothing of {said}"):
+                published(artifact, hub)
+            assert not published(artifact, hub, allow_unvalidated=True).manifest.validated
+        else:
+            assert published(artifact, hub, "example/bert/next").manifest.validated
+    assert verify(source=str(hub / "example/bert/2")).problems == ()
+
+
 def test_tested_at_export(hub: Path, tmp_path: Path) -> None:
     artifact = make_artifact(tmp_path / "it", validation=[])
     fields = json.loads((artifact / RECORD).read_text())

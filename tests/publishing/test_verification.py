@@ -108,7 +108,10 @@ def rewrite(act: Callable[[dict[str, object]], object]) -> Callable[[Path], None
 
 
 LIES = {
-    "validated": (lambda fields: fields.update(validated=False), "says validated: False"),
+    "validated": (
+        lambda fields: fields.update(validated=False),
+        "says not validated, which the record denies",
+    ),
     "kind": (lambda fields: fields.update(kind="pipeline"), "says pipeline, the record encoder"),
     "no page": (lambda fields: fields["beside"].pop(1), "README.md: not in the manifest"),
     "files": (lambda fields: fields["files"].pop(), "not in the manifest"),
