@@ -129,9 +129,8 @@ def _record(text: bytes | None, manifest: Manifest) -> list[str]:
         for difference in differences(test.files, manifest.files)
     ]
     if validated(tests) != manifest.validated:
-        problems.append(
-            f"{MANIFEST}: says validated: {manifest.validated}, which the record denies"
-        )
+        said = "validated" if manifest.validated else "not validated"
+        problems.append(f"{MANIFEST}: says {said}, which the record denies")
     if record["kind"] != manifest.kind:
         problems.append(f"{MANIFEST}: says {manifest.kind}, the record {record['kind']}")
     return problems
