@@ -30,10 +30,10 @@ DOCUMENTS = sorted(
     path for folder in (".", "docs", "examples") for path in (ROOT / folder).glob("*.md")
 )
 BY_NAME = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in DOCUMENTS}
-# Of argparse, absl, pip, tf2onnx, docker, aws and TensorFlow Serving, and of the script in docs/.
+# Of argparse, absl, pip, tf2onnx, docker, gcloud and TensorFlow Serving, and of the script in docs/.
 OTHER_FLAGS = {
-    "--check", "--exclude", "--flagfile", "--help", "--no-deps", "--recursive", "--saved-model", "--signature_def",
-    "--version",
+    "--check", "--exclude", "--flagfile", "--help", "--no-deps", "--recursive", "--saved-model",
+    "--signature_def", "--version",
     "--batching_parameters_file", "--enable_batching", "--enable_model_warmup",
     "--grpc_max_threads", "--model_config_file", "--rest_api_num_threads", "--rm",
     "--tensorflow_inter_op_parallelism", "--tensorflow_intra_op_parallelism",
