@@ -30,7 +30,7 @@ DOCUMENTS = sorted(
     path for folder in (".", "docs", "examples") for path in (ROOT / folder).glob("*.md")
 )
 BY_NAME = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in DOCUMENTS}
-# Of argparse, absl, pip, tf2onnx, docker, gcloud and TensorFlow Serving, and of the script in docs/.
+# Of argparse, absl, pip, tf2onnx, docker, gcloud, TensorFlow Serving, and the script in docs/.
 OTHER_FLAGS = {
     "--check", "--exclude", "--flagfile", "--help", "--no-deps", "--recursive", "--saved-model",
     "--signature_def", "--version",
