@@ -22,6 +22,7 @@ PAGES = {
     "benchmarks/families.md": "benchmarks/families.md",
     "benchmarks/preprocessor.md": "benchmarks/preprocessor.md",
     "benchmarks/preprocessor_export.md": "benchmarks/preprocessor_export.md",
+    "benchmarks/publishing.md": "benchmarks/publishing.md",
     "benchmarks/serving.md": "benchmarks/serving.md",
     "benchmarks/texts.md": "benchmarks/texts.md",
     "examples/README.md": "examples/index.md",
