@@ -267,6 +267,12 @@ class TestOriginal:
         assert tuple(record["heads"]) == ("lm",)
         (validation,) = record["validation"]
         assert {gate["status"] for gate in validation["gates"]} <= {"passed", "not run"}
+        # That is what publishing asks for.
+        (published,) = hubexport.publish(
+            saved_model=tmp_path / "out", handle="example/xlm/next", to=[tmp_path / "hub"]
+        )
+        assert published.manifest.validated
+        assert not hubexport.verify(source=published.where).problems
 
     def test_bombs(self, tmp_path: Path) -> None:
         deep: Any = []

@@ -65,6 +65,9 @@ def differences(ours: Any, theirs: Any, path: str) -> Iterator[str]:
         for one, two in pairs:
             if hasattr(one, "DESCRIPTOR"):
                 yield from differences(one, two, place)
+            elif isinstance(one, bytes) and hasattr(two, "DESCRIPTOR"):  # handed on, not looked at
+                if type(two).FromString(one) != two:
+                    yield f"{place}: bytes of another message"
             elif one != two:
                 yield f"{place}: {one!r} for {two!r}"
 

@@ -53,7 +53,8 @@ def ours(root: Path, said: Path, *flags: str) -> Iterator[Served]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with open(said, "wb") as errors:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, env=environment
+            command, stdout=subprocess.PIPE, stderr=errors, env=environment,
+            preexec_fn=_hears_signals,
         )  # fmt: skip
     assert process.stdout is not None
     try:
@@ -65,6 +66,12 @@ def ours(root: Path, said: Path, *flags: str) -> Iterator[Served]:
             process.kill()
         process.wait()
         process.stdout.close()
+
+
+def _hears_signals() -> None:
+    """Also where the tests themselves run in the background, with SIGINT and SIGHUP ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def nginx_program() -> str | None:
