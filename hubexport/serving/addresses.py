@@ -45,7 +45,11 @@ class Address:
 
         Only characters that a URL may have are in it, whatever was sent.
         """
-        query = quote(self.query, safe="%!$&'()*+,;=:@/?-._~", errors="surrogateescape")
+        try:
+            sent = self.query.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # what stands for no byte that could have been sent
+            sent = self.query.encode("utf-8", "replace")
+        query = quote(sent, safe="%!$&'()*+,;=:@/?-._~")
         return f"{target}?{query}" if query else target
 
 

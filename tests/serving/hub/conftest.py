@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from hubexport.publishing.manifest import Manifest
 from tests.serving import trees
 from tests.serving.hub import servers
 from tests.serving.hub.servers import Served
+
+# The same examples in every run, so that no change fails by what another run happens to find.
+# `--hypothesis-profile=default` looks for new ones.
+settings.register_profile("suite", derandomize=True)
+settings.load_profile("suite")
 
 GCS = "gs://bucket/models"
 SECRET = b"nobody is to read this"
