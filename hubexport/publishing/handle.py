@@ -58,7 +58,7 @@ def parse_model(text: str) -> Model:
     No part may begin with a full stop, nor be a number, which is a version.
 
     Raises:
-      UsageError: it is no such name.
+      UsageError: it is not such a name.
     """
     publisher, _, name = text.partition("/")
     problem = _problem(publisher, name)
@@ -78,7 +78,7 @@ def parse_handle(text: str) -> Handle:
     """`publisher/name/version`.
 
     Raises:
-      UsageError: it is no handle of a version.
+      UsageError: it is not the handle of a version.
     """
     model, version = parse_either(text)
     if version is None:

@@ -74,7 +74,7 @@ def read_target(target: str) -> Address | None:
         target = "/" + rest.partition("/")[2]
     raw_path, _, query = target.partition("#")[0].partition("?")
     try:
-        # Not what `surrogateescape` made of other bytes: they are no name of ours.
+        # Not what `surrogateescape` made of other bytes: they are not a name of ours.
         path = unquote_to_bytes(raw_path).decode("utf-8")
     except ValueError:
         return None
