@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from hubexport.cards.rendering.filters import both, mebibytes
-from hubexport.cards.rendering.templates import template_directory
+from hubexport.cards.rendering.templates import new_environment, template_directory
 
 
 def render_html(name: str, **values: Any) -> str:
@@ -24,13 +24,6 @@ def render_html(name: str, **values: Any) -> str:
 
 @functools.cache
 def _environment(directory: Path) -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(directory),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    made = new_environment(directory, autoescape=True)
     made.filters.update(both=both, count="{:,}".format, mebibytes=mebibytes)
     return made

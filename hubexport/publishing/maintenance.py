@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,7 +155,7 @@ def mirror(
       target: directory of a hub; made if it is not there.
 
     Raises:
-      HubexportError: there is no hub to copy, or the target cannot be written.
+      HubexportError: the source is not a hub, or the target cannot be written.
     """
     hub = str(source)
     there = LocalTarget(Path(target))
@@ -193,7 +193,9 @@ def _versions_of(hub: str) -> list[Handle]:
     return [Handle(model, number) for model in tree.models() for number in tree.versions(model)]
 
 
-def _copy(place: Place, there: LocalTarget, handle: Handle, advance: object) -> None:
+def _copy(
+    place: Place, there: LocalTarget, handle: Handle, advance: Callable[[int], object]
+) -> None:
     manifest = manifest_of(place)
     data = manifest.text().encode()
     sums = manifest.sums().encode()
@@ -205,7 +207,7 @@ def _copy(place: Place, there: LocalTarget, handle: Handle, advance: object) -> 
                     out.write(piece)
                     digest.update(piece)
                     size += len(piece)
-                    advance(len(piece))  # type: ignore[operator]
+                    advance(len(piece))
             _check(place, entry, size, digest.hexdigest(), "received")
         if read_text(place, SUMS) != sums:
             raise HubexportError(f"{SUMS} is not that of the manifest", [("from", place.address)])
@@ -232,20 +234,14 @@ def _copy_retractions(tree: Tree, there: LocalTarget) -> None:
             handle = Handle(model, number)
             reason = tree.retraction(handle)
             if reason is not None and not there.tree.is_retracted(handle):
-                place = there.tree.place(handle)
-                if place.is_dir() or _made(place):
-                    _retract(there.tree, handle, reason)
-
-
-def _made(place: Path) -> bool:
-    place.mkdir(parents=True, exist_ok=True)
-    return True
+                _retract(there.tree, handle, reason)
 
 
 def _retract(tree: Tree, handle: Handle, reason: str) -> None:
     place = tree.place(handle)
     fields = {"handle": str(handle), "reason": " ".join(reason.split())}
     try:
+        place.mkdir(parents=True, exist_ok=True)  # of a version that a mirror never had
         write_text(place / RETRACTED, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
         sync_directory(place)
     except OSError as error:

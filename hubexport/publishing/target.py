@@ -109,7 +109,7 @@ def open_target(address: str) -> Target:
     parts = urlsplit(address)
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost") or not parts.path:
         raise UsageError(
-            "there is no way to publish to this address",
+            "this address is not one to publish to",
             [("--to", address), ("known", "file:///DIRECTORY, DIRECTORY")],
             "pass the directory of a hub.",
         )

@@ -250,7 +250,7 @@ def test_another_format(artifact: Path, hub: Path) -> None:
 
 @pytest.mark.parametrize("to", ["s3://bucket/hub", "http://127.0.0.1/hub", "file://host/hub"])
 def test_addresses(to: str, artifact: Path) -> None:
-    with pytest.raises(UsageError, match="no way to publish"):
+    with pytest.raises(UsageError, match="not one to publish to"):
         publish(saved_model=artifact, handle=HANDLE, to=[to])
 
 

@@ -1,4 +1,4 @@
-"""Jinja, set up for pages of Markdown."""
+"""Jinja, set up for all templates, and for pages of Markdown."""
 
 from __future__ import annotations
 
@@ -19,16 +19,26 @@ def template_directory() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / "templates"
 
 
-@functools.cache
-def _environment(directory: Path) -> jinja2.Environment:
-    environment = jinja2.Environment(
+def new_environment(directory: Path, *, autoescape: bool) -> jinja2.Environment:
+    """Jinja as all templates have it: names that are not there are errors, lines of tags are none.
+
+    Args:
+      directory: of the templates.
+      autoescape: whether what is filled in is escaped, as HTML needs it and Markdown does not.
+    """
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(directory),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # these templates make Markdown
+        autoescape=autoescape,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+@functools.cache
+def _environment(directory: Path) -> jinja2.Environment:
+    environment = new_environment(directory, autoescape=False)
     environment.filters.update(FILTERS)
     environment.globals["phrases"] = phrases
     return environment

@@ -11,6 +11,7 @@ import jinja2
 
 from hubexport.cards.loading import Catalogue
 from hubexport.cards.phrases import TOKENIZERS, family_name
+from hubexport.cards.rendering.templates import new_environment
 from hubexport.cards.schema import CollectionCard, PublisherCard
 from hubexport.cards.site.facets import facets_of, language_name, values_as_json, words
 from hubexport.cards.site.layer_errors import error_plot
@@ -25,14 +26,7 @@ _MEASURED = Heading(2, "page.measured", "Measured error by layer")
 
 def environment(directory: Path) -> jinja2.Environment:
     """Jinja for pages of HTML: everything is escaped, and names that are not there are errors."""
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(directory),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    made = new_environment(directory, autoescape=True)
     made.filters.update(
         count="{:,}".format,
         family_name=family_name,
